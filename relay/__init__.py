@@ -1,0 +1,1 @@
+"""The relay: an ordered, acknowledged log between streaming bots and SSE devices."""

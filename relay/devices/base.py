@@ -1,0 +1,60 @@
+"""What a device protocol is: how a request is read and how an entry looks on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from relay.protocol.events import Entry
+
+JsonValue = (
+    None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+)
+"""Anything that JSON can say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A device's question, whatever protocol it came by."""
+
+    conversation_id: str
+    """The device's `message_id`. It names a conversation: the next turn has the same one."""
+    agent_id: str
+    user_id: str
+    text: str
+    """What the user said: the newest user item, or a placeholder for a lone image."""
+    messages: list[JsonValue] = field(default_factory=list)
+    """The items as received."""
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The metadata as received, flat or nested."""
+    images: tuple[str, ...] = ()
+    lang: str = "zh"
+    """`"zh"` or `"en"`: the language of what the relay itself says."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """What an encoder needs to know of the stream beside the entry itself."""
+
+    stream_id: str
+    epoch: str
+    conversation_id: str
+    agent_id: str
+    lang: str
+
+
+class DeviceProtocol(Protocol):
+    """One kind of device. Implementations are stateless, pure, and one file each."""
+
+    name: str
+    """Short and stable, for example `"lingzhu"`."""
+    can_resume: bool
+    """Whether a device of this kind comes back with `Last-Event-ID`."""
+
+    def encode(self, entry: Entry, view: StreamView) -> bytes:
+        """Return the SSE frames for one entry; empty where it is not shown.
+
+        Called once per entry and device protocol, however many subscribers there are.
+        """
+        ...

@@ -1,0 +1,232 @@
+"""The vocabulary of the protocol core: what comes in, what must be done, what is stored.
+
+Messages go into `StreamReceiver.receive`, effects come out, and the shell performs the
+effects in list order. Everything here is a frozen value; nothing here does anything.
+
+    Message                              Effect                          Stored
+    -------------------------------      ----------------------------    -----------------
+    Chunk End Summary Abort   (bot)      Append Hold     write the log   Entry
+    BotLost BotBack           (link)     Ack Nack Refuse answer the bot  HeldChunk
+    Overlapped Stop           (node)     Finish Amend    tell the trace  Position
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay.protocol.forensics import LossReport
+    from relay.protocol.status import Outcome
+
+
+# --- messages -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of an answer. `sequence` is 0-based, or None from bots that do not number."""
+
+    content: str
+    sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The bot has sent everything. `total_chunks` is stated by protocol 2 only."""
+
+    total_chunks: int | None = None
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The bot's own account of the whole answer, before or after its end."""
+
+    total_content: str
+    total_chunks: int
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The bot failed (`stream_error`). `error` is the bot's text."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotLost:
+    """The connection that carries this stream broke."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotBack:
+    """A connection of the same bot carries this stream again.
+
+    `can_resend` says whether that connection speaks protocol 2 and can be asked for
+    missing chunks.
+    """
+
+    can_resend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overlapped:
+    """Another stream of the same legacy connection runs at the same time.
+
+    Legacy bots count per connection, so from here on neither their sequences nor their
+    summaries mean anything for this stream: it is numbered by arrival.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The relay ends the stream itself. `detail` is for the trace, never for the device."""
+
+    outcome: Outcome
+    detail: str = ""
+
+
+Message = Chunk | End | Summary | Abort | BotLost | BotBack | Overlapped | Stop
+
+
+# --- what is stored -------------------------------------------------------------------
+
+
+class EntryKind(StrEnum):
+    """The kinds of log record."""
+
+    CHUNK = "chunk"
+    """A chunk of the bot, in sequence order."""
+    REPAIR = "repair"
+    """Text that a verified summary supplied for chunks that never arrived."""
+    GAP = "gap"
+    """Sequences were given up in mid-stream; `content` is what stands in for them."""
+    ENDING = "ending"
+    """`stream_end` arrived. Not shown; it makes the barrier's deadline survive a takeover."""
+    END = "end"
+    """The terminal record. Exactly one, and nothing after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of a stream's log.
+
+    Offsets are 1-based and without holes; they and sequences diverge after a repair.
+    `content` is always well-formed Unicode. A chunk that ended with half of a surrogate
+    pair leaves that half in `carry`, and the next entry starts with it, so that readers
+    only ever see whole characters.
+    """
+
+    offset: int
+    kind: EntryKind
+    at: float
+    """When it happened (a chunk: when it arrived), in seconds of the relay's clock."""
+    content: str = ""
+    sequence: int | None = None
+    carry: str = ""
+    total_chunks: int | None = None
+    """In `ending`: n where the bot stated it. In `end`: the final n."""
+    outcome: Outcome | None = None
+    """In `end` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChunk:
+    """A chunk that arrived early and waits for the ones before it."""
+
+    sequence: int
+    content: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a log: everything up to and including `offset` has been read.
+
+    The epoch is the log's identity. A relay that lost its memory makes a new log for the
+    same stream, and without the epoch offset 17 of the old log would be taken for offset
+    17 of the new one: a hole or a repeat that nobody notices.
+    """
+
+    epoch: str
+    offset: int
+
+
+# --- effects --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write these entries, all or none."""
+
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Store an early chunk beside the log, so that its ACK is true."""
+
+    chunk: HeldChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Tell the bot that this sequence is stored. None where the bot sent no sequence."""
+
+    sequence: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """Ask a protocol-2 bot to send these inclusive ranges again."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+
+class RefusalCode(StrEnum):
+    """Why a chunk or a frame was not taken. docs/protocol.md has the table."""
+
+    MALFORMED_JSON = "malformed_json"
+    UNKNOWN_COMMAND = "unknown_command"
+    NOT_SUBSCRIBED = "not_subscribed"
+    UNKNOWN_ACTION = "unknown_action"
+    INVALID_PAYLOAD = "invalid_payload"
+    INVALID_SEQUENCE = "invalid_sequence"
+    INVALID_CONTENT = "invalid_content"
+    CHUNK_TOO_LARGE = "chunk_too_large"
+    FRAME_TOO_LARGE = "frame_too_large"
+    UNKNOWN_STREAM = "unknown_stream"
+    CONFLICT = "conflict"
+    OUT_OF_WINDOW = "out_of_window"
+    HOLD_FULL = "hold_full"
+    STREAM_FULL = "stream_full"
+    AFTER_END = "after_end"
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Tell the bot that this was not taken, and why. Nothing already stored is lost by it."""
+
+    code: RefusalCode
+    sequence: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The `end` entry is written: tell the bot and the trace how it went."""
+
+    report: LossReport
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Something true was learned after the end (a late chunk or summary): correct the trace."""
+
+    report: LossReport
+
+
+Effect = Append | Hold | Ack | Nack | Refuse | Finish | Amend
