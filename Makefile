@@ -1,0 +1,62 @@
+# Two commands set everything up: `make run` and `make test`. `make help` lists the rest.
+# PYTHON=python3.12 picks the interpreter, ARGS="..." is handed on.
+
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test unit check fmt lint types bench wheel pins clean server dev
+
+help: ## list the commands
+	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: server ## start a relay for development on 127.0.0.1:8080, with all that is needed to try it
+	@exec $(BIN)/relay serve --dev $(ARGS)
+
+demo: server ## replay the recorded incident through a relay, live in the terminal
+	@exec $(BIN)/relay demo $(ARGS)
+
+test: dev ## run every test; installs what they need where it may
+	@scripts/test-needs
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: dev ## run the tests that need no outside program
+	@$(BIN)/python -m pytest tests/unit tests/properties $(ARGS)
+
+check: lint types test ## all that CI holds: format, lint, types, tests
+
+lint: dev ## format check and lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: dev ## strict types
+	@$(BIN)/mypy
+
+fmt: dev ## format, and mend what the linter can
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: dev ## measure the latency that the relay adds
+	@exec $(BIN)/python -m bench $(ARGS)
+
+wheel: dev ## build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+pins: dev ## take the newest versions that fit, and write them to constraints.txt
+	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; \
+		$(BIN)/python -m pip freeze --quiet --exclude-editable --exclude setuptools | LC_ALL=C sort -f; \
+	} >constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove the environment, the Node packages, builds and caches; databases stay
+	@rm -rf $(VENV) dist build tests/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Both are looked at each time and do nothing where nothing changed (some 50 ms).
+server:
+	@scripts/install $(VENV) server $(PYTHON)
+
+dev:
+	@scripts/install $(VENV) dev $(PYTHON)
