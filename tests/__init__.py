@@ -1,0 +1,1 @@
+"""The tests. Only this folder is a package: helpers are imported as `tests.<folder>.<module>`."""
