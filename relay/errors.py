@@ -1,19 +1,19 @@
 """Every error the relay raises, as a tree that says whose fault it is.
 
-    RelayError
-    |-- RequestError            the caller's fault: tell it what to do
-    |   |-- BadRequest            the request cannot be understood
-    |   |-- Unauthorized          no credential, or one that is not known
-    |   |-- UnknownStream         no such stream, or not one that the caller may read
-    |   |-- PositionGone          the position cannot be served from this log
-    |   `-- LimitReached          too much, too fast or too many
-    |-- BrokerError             the broker, or a race that it decided
-    |   |-- StreamExists          the stream id is taken
-    |   |-- Fenced                a newer owner has been granted; let go
-    |   |-- OffsetMismatch        the log is not where the writer believed
-    |   `-- BrokerUnavailable     nobody knows whether the write happened
-    |-- StoreError              the database; never on the way of a chunk
-    `-- SettingsError           the operator's fault, at start
+RelayError
+|-- RequestError            the caller's fault: tell it what to do
+|   |-- BadRequest            the request cannot be understood
+|   |-- Unauthorized          no credential, or one that is not known
+|   |-- UnknownStream         no such stream, or not one that the caller may read
+|   |-- PositionGone          the position cannot be served from this log
+|   `-- LimitReached          too much, too fast or too many
+|-- BrokerError             the broker, or a race that it decided
+|   |-- StreamExists          the stream id is taken
+|   |-- Fenced                a newer owner has been granted; let go
+|   |-- OffsetMismatch        the log is not where the writer believed
+|   `-- BrokerUnavailable     nobody knows whether the write happened
+|-- StoreError              the database; never on the way of a chunk
+`-- SettingsError           the operator's fault, at start
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class UnknownStream(RequestError):
     code = "unknown_stream"
 
     def __init__(self, stream_id: str) -> None:
-        super().__init__(
-            "no such stream; it may have expired, or another access key opened it"
-        )
+        super().__init__("no such stream; it may have expired, or another access key opened it")
         self.stream_id = stream_id
 
 
@@ -102,4 +100,14 @@ class StoreError(RelayError):
 
 
 class SettingsError(RelayError):
-    """A setting is missing, malformed or contradicts another."""
+    """A setting is malformed, unknown or contradicts another.
+
+    `variable` is the environment variable, `value` what it held (hidden where it is a secret),
+    `allowed` what may stand there.
+    """
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        super().__init__(f"{variable}={value!r}: {allowed}")
+        self.variable = variable
+        self.value = value
+        self.allowed = allowed

@@ -1,0 +1,64 @@
+"""The relay's clock, and how a time is written on the wire."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Protocol
+
+BEIJING = timezone(timedelta(hours=8))
+"""The offset that every time on the wire bears. China has no daylight saving time."""
+
+
+class Clock(Protocol):
+    """Where a shell gets the `now` that it hands down. Nothing below the shells reads a clock."""
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch; never less than what the call before returned."""
+        ...
+
+
+class SystemClock:
+    """The Unix time at construction, advanced by the monotonic clock.
+
+    Deadlines are differences of these times. If the wall clock were read each time, an NTP step
+    or an operator's `date -s` of one hour would end every open stream at once, or none of them
+    for an hour. So it is read once; a jump afterwards changes nothing here, and two processes
+    started at different times disagree by what the wall clock was corrected in between.
+    """
+
+    __slots__ = ("_origin_s",)
+
+    def __init__(self) -> None:
+        self._origin_s = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch, with the resolution of `time.monotonic`."""
+        return self._origin_s + time.monotonic()
+
+
+class ManualClock:
+    """A clock that stands still until it is told to advance: for tests and simulation."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        """The time that was set."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass. Raises `ValueError` where they are negative."""
+        if seconds < 0:
+            raise ValueError(f"a clock cannot go back by {-seconds} s")
+        self._now += seconds
+
+
+def iso_beijing(now: float) -> str:
+    """Write seconds since the epoch as the wire does: `2026-02-27T10:00:00+08:00`.
+
+    Whole seconds, cut off and not rounded, as the clients of the relay have always seen them.
+    """
+    return datetime.fromtimestamp(now // 1, UTC).astimezone(BEIJING).isoformat()

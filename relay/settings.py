@@ -1,0 +1,303 @@
+"""The settings of the relay: one table, read from `RELAY_*` environment variables.
+
+`Settings` is that table: each field carries its help and its unit, and `settings_table` prints
+them, for `relay settings` and for docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from typing import Final, Literal, TypeVar, cast, get_args
+
+from relay.errors import SettingsError
+
+PREFIX: Final = "RELAY_"
+
+LogFormat = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+TraceContent = Literal["full", "none"]
+SettingValue = str | int | float | tuple[str, ...]
+
+FOREIGN: Final = frozenset({"RELAY_ACK_TIMEOUT_SECONDS", "RELAY_TOKEN", "RELAY_URL"})
+"""Variables of the SDK. A bot may be started from the same shell as the relay."""
+
+DATABASE_SCHEMES: Final = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")
+
+SECRET_CHARS_MIN: Final = 32
+"""128 bits in hexadecimal."""
+
+_ORIGIN = re.compile(r"https?://[^/\s?#@]+")
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^@/]*(?=@)")
+
+_T = TypeVar("_T")
+
+
+def _about(
+    about: str, unit: str = "", *, at_least: float | None = None, at_most: float | None = None
+) -> Mapping[str, str | float | None]:
+    return {"about": about, "unit": unit, "at_least": at_least, "at_most": at_most}
+
+
+def _setting(
+    default: _T,
+    about: str,
+    unit: str = "",
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> _T:
+    metadata = _about(about, unit, at_least=at_least, at_most=at_most)
+    value: _T = field(default=default, metadata=metadata)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set. Times are seconds, sizes are bytes."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(
+        8080, "TCP port to listen on; 0 takes a free one.", at_least=0, at_most=65535
+    )
+    database_url: str = field(
+        default="sqlite+aiosqlite:///relay.db",
+        repr=False,
+        metadata=_about("Where bots, keys and traces are stored: SQLite or PostgreSQL."),
+    )
+    broker_url: str = _setting("memory://", "Where stream logs live. `memory://` is this process.")
+    barrier_seconds: float = _setting(
+        2.0, "How long `stream_end` is held for missing sequences.", "s", at_least=0
+    )
+    guess_seconds: float = _setting(
+        0.15, "The same where a legacy bot's count is only guessed.", "s", at_least=0
+    )
+    gap_seconds: float = _setting(
+        8.0, "How long a gap in mid-stream holds later chunks of a legacy bot.", "s", at_least=0
+    )
+    idle_seconds: float = _setting(
+        60.0, "How long a bot may be silent between two chunks.", "s", at_least=1
+    )
+    bot_grace_seconds: float = _setting(
+        8.0, "How long a stream waits for its bot to reconnect.", "s", at_least=0
+    )
+    device_grace_seconds: float = _setting(
+        30.0, "How long a stream waits for a device that can resume.", "s", at_least=0
+    )
+    hangup_grace_seconds: float = _setting(
+        2.0, "The same for a device that cannot; then the bot is told to cancel.", "s", at_least=0
+    )
+    retention_seconds: float = _setting(
+        300.0, "How long a finished stream stays readable.", "s", at_least=0
+    )
+    stream_max_seconds: float = _setting(
+        3600.0, "How long a stream may last in all.", "s", at_least=1
+    )
+    stream_bytes_max: int = _setting(
+        4 * 1024 * 1024, "How much one answer may hold.", "bytes", at_least=1024
+    )
+    window: int = _setting(
+        1024, "How far a sequence may lie ahead of the first missing one.", "chunks", at_least=1
+    )
+    held_bytes_max: int = _setting(
+        256 * 1024, "How much of one stream may wait for a missing chunk.", "bytes", at_least=16384
+    )
+    credit: int = _setting(
+        256,
+        "How many chunks a bot may have unacknowledged; at most the window.",
+        "chunks",
+        at_least=1,
+    )
+    keepalive_seconds: float = _setting(
+        7.0, "How often a silent device stream gets a comment.", "s", at_least=0.1
+    )
+    poll_seconds: float = _setting(
+        25.0, "How long `GET /api/rokid/poll` waits for news.", "s", at_least=0
+    )
+    cable_ping_seconds: float = _setting(
+        3.0, "How often `/cable` sends its ping; clients expect 3.", "s", at_least=0.1
+    )
+    drain_seconds: float = _setting(
+        10.0, "How long open streams may run on after SIGTERM.", "s", at_least=0
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), "Web pages that may open `/cable`: `https://a.example,https://b.example`."
+    )
+    secret: str = field(
+        default_factory=lambda: secrets.token_hex(32),
+        repr=False,
+        metadata=_about("Key that signs tickets; random for each process where empty."),
+    )
+    log_format: LogFormat = field(default="console", metadata=_about("`console` or `json`."))
+    log_level: LogLevel = field(
+        default="info", metadata=_about("`debug`, `info`, `warning` or `error`.")
+    )
+    trace_content: TraceContent = field(
+        default="full", metadata=_about("Whether traces keep the text of answers: `full`, `none`.")
+    )
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str], **overrides: SettingValue | None
+    ) -> Settings:
+        """Read `RELAY_*` from `environ`; an override (None: not given) goes before it.
+
+        An empty variable is the same as none. Raises `SettingsError` for a name that is
+        not in the table, a value that is not allowed, and settings that contradict each other.
+        """
+        known = {PREFIX + item.name.upper(): item for item in fields(cls)}
+        for name in environ:
+            if name.startswith(PREFIX) and name not in known and name not in FOREIGN:
+                raise _unknown(name, tuple(known))
+        values: dict[str, SettingValue] = {}
+        for name, item in known.items():
+            given = overrides.pop(item.name, None)
+            raw = environ.get(name) if given is None else _raw(given)
+            if raw is not None and raw.strip():
+                values[item.name] = _parse(name, raw.strip(), item)
+        if overrides:
+            raise _unknown(PREFIX + next(iter(overrides)).upper(), tuple(known))
+        # The parsers below return what the field's annotation says.
+        settings = cls(**cast("dict[str, str]", values))  # type: ignore[arg-type]
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        """Hold what one field alone cannot say."""
+        if self.credit > self.window:
+            raise SettingsError(
+                "RELAY_CREDIT", str(self.credit), f"at most RELAY_WINDOW, which is {self.window}"
+            )
+
+
+def _unknown(name: str, known: tuple[str, ...]) -> SettingsError:
+    near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return SettingsError(name, "...", f"there is no such setting; did you mean {near}?")
+
+
+def _raw(value: SettingValue) -> str:
+    match value:
+        case tuple():
+            return ",".join(value)
+        case float():
+            return f"{value:.15g}"
+        case _:
+            return str(value)
+
+
+def _parse(name: str, raw: str, item: Field[SettingValue]) -> SettingValue:
+    parse = _BY_NAME.get(item.name) or _BY_TYPE[str(item.type)]
+    return parse(name, raw, item)
+
+
+def _text(_name: str, raw: str, _item: Field[SettingValue]) -> str:
+    return raw
+
+
+def _number(name: str, raw: str, item: Field[SettingValue]) -> int | float:
+    """Read a number within the field's limits; an integer only where the field is one."""
+    at_least, at_most = item.metadata["at_least"], item.metadata["at_most"]
+    allowed = "a whole number" if item.type == "int" else "a number of seconds"
+    allowed += f" of at least {at_least:g}" if at_least is not None else ""
+    allowed += f" and at most {at_most:g}" if at_most is not None else ""
+    pattern = r"[+-]?\d{1,15}" if item.type == "int" else r"[+-]?\d{1,15}(\.\d{1,9})?"
+    if not re.fullmatch(pattern, raw, re.ASCII):
+        raise SettingsError(name, raw, allowed)
+    value = int(raw) if item.type == "int" else float(raw)
+    if (at_least is not None and value < at_least) or (at_most is not None and value > at_most):
+        raise SettingsError(name, raw, allowed)
+    return value
+
+
+def _choice(*options: str) -> Callable[[str, str, Field[SettingValue]], str]:
+    def parse(name: str, raw: str, _item: Field[SettingValue]) -> str:
+        if raw.lower() not in options:
+            raise SettingsError(name, raw, "one of " + ", ".join(options))
+        return raw.lower()
+
+    return parse
+
+
+def _origins(name: str, raw: str, _item: Field[SettingValue]) -> tuple[str, ...]:
+    origins = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                name, raw, "origins such as https://a.example, separated by commas, without a path"
+            )
+    return origins
+
+
+def _database(name: str, raw: str, _item: Field[SettingValue]) -> str:
+    if "://" not in raw or raw.partition("://")[0] not in DATABASE_SCHEMES:
+        raise SettingsError(
+            name,
+            without_password(raw),
+            "sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER@HOST/NAME",
+        )
+    return raw
+
+
+def _broker(name: str, raw: str, _item: Field[SettingValue]) -> str:
+    if raw.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(
+            name, without_password(raw), "the Redis broker is not there yet; use memory://"
+        )
+    if raw != "memory://":
+        raise SettingsError(name, without_password(raw), "memory://")
+    return raw
+
+
+def _secret(name: str, raw: str, _item: Field[SettingValue]) -> str:
+    if len(raw) < SECRET_CHARS_MIN:
+        raise SettingsError(
+            name, "***", f"at least {SECRET_CHARS_MIN} characters, from a generator"
+        )
+    return raw
+
+
+_Parser = Callable[[str, str, Field[SettingValue]], SettingValue]
+
+_BY_NAME: Final[Mapping[str, _Parser]] = {
+    "database_url": _database,
+    "broker_url": _broker,
+    "secret": _secret,
+}
+
+_BY_TYPE: Final[Mapping[str, _Parser]] = {
+    "str": _text,
+    "int": _number,
+    "float": _number,
+    "tuple[str, ...]": _origins,
+    "LogFormat": _choice(*get_args(LogFormat)),
+    "LogLevel": _choice(*get_args(LogLevel)),
+    "TraceContent": _choice(*get_args(TraceContent)),
+}
+
+
+def without_password(url: str) -> str:
+    """Return the URL as it may be printed: its password, if any, is replaced by `***`."""
+    return _PASSWORD.sub(r"\1:***", url)
+
+
+def settings_table() -> str:
+    """Return every setting with its default, unit and meaning, as a Markdown table."""
+    rows = [("variable", "default", "unit", "meaning"), ("---", "---", "---", "---")]
+    for item in fields(Settings):
+        default = "" if item.name == "secret" or item.default == () else f"`{_raw(item.default)}`"
+        unit, about = item.metadata["unit"], item.metadata["about"]
+        rows.append((f"`{PREFIX}{item.name.upper()}`", default, unit, about))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def changed_settings(settings: Settings) -> str:
+    """Return what differs from the defaults as `NAME=value` lines; secrets are hidden."""
+    lines = []
+    for item in fields(settings):
+        value = cast("SettingValue", getattr(settings, item.name))
+        if item.name != "secret" and value != item.default:
+            lines.append(f"{PREFIX}{item.name.upper()}={without_password(_raw(value))}\n")
+    return "".join(lines)
