@@ -1,225 +1,74 @@
-"""BotChannel payloads <-> typed messages. Specification: docs/protocol.md.
+"""BotChannel, the relay's half: payloads of bots into messages, messages for bots into payloads.
 
-Inbound: `decode(payload)` turns the inner object of a `message` command into one of the
-`Inbound` types. Outbound: `encode(message, protocol)` turns one of the `Outbound` types into
-the object that goes into `{"identifier":..., "message": ...}`, or None where that protocol
-has no such message.
+Specification: docs/protocol.md. `decode(payload)` turns the inner object of a `message` command
+into one of the `Inbound` types. `encode(message, protocol)` turns one of the `Outbound` types into
+the object that goes into `{"identifier": ..., "message": ...}`, or None where that protocol has no
+such message. The types themselves are in `relay.wire.bot_messages` and may be imported from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from relay.devices.base import JsonValue
-from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
-
-Ranges = tuple[tuple[int, int], ...]
-"""Inclusive ranges of sequences, ascending, not touching."""
-
-# --- bot to relay -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StreamMessage:
-    """A message of one stream. `stream_id` is None where the bot named none (2.0.x)."""
-
-    stream_id: str | None
-    message: Chunk | End | Summary | Abort
-    bot_stream_key: str | None = None
-    """2.0.x only: the bot's own `stream_id`, which tells its streams apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Action `ping`: answered by `Pong`."""
-
-
-@dataclass(frozen=True, slots=True)
-class StatusQuery:
-    """Action `status`: answered by `StatusReply`."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """Action `log`: echoed to the sender as `LogEcho`."""
-
-    level: str
-    text: JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class ExecuteCommand:
-    """Action `execute_command`: answered by `CommandReceived`."""
-
-    command: JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """Action `command_result`: taken note of, not answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class LegacyResponse:
-    """Action `response` with both fields: answered by `ResponseReceived`."""
-
-    stream_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Understood, and without effect: `pong`, `stream_start`, an incomplete `response`."""
-
-
-Inbound = (
-    StreamMessage
-    | Ping
-    | StatusQuery
-    | LogLine
-    | ExecuteCommand
-    | CommandResult
-    | LegacyResponse
-    | Ignored
+from relay.wire.bot_decode import CHUNK_BYTES_MAX, SEQUENCE_MAX, PayloadRefused, decode, verb
+from relay.wire.bot_encode import encode, encode_ranges
+from relay.wire.bot_messages import (
+    RELIABLE,
+    Acked,
+    Cancel,
+    Closed,
+    Command,
+    CommandReceived,
+    CommandResult,
+    Connected,
+    ExecuteCommand,
+    Ignored,
+    Inbound,
+    LegacyResponse,
+    LogEcho,
+    LogLine,
+    Missing,
+    OpenStreamState,
+    Outbound,
+    Ping,
+    Pong,
+    Ranges,
+    Refused,
+    ResponseReceived,
+    StatusQuery,
+    StatusReply,
+    StreamMessage,
 )
 
-# --- relay to bot -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStreamState:
-    """A stream that the relay holds for this bot, as stated in `connected`."""
-
-    stream_id: str
-    epoch: str
-    status: str
-    next_sequence: int
-    received: Ranges
-    credit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """`stream_closed`, and an entry of `connected.streams` for a stream that ended meanwhile."""
-
-    stream_id: str
-    outcome: str
-    total_chunks: int
-    missing: Ranges
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """`connected`. `message` is a greeting for people."""
-
-    bot_id: int
-    connection_id: str
-    protocol: int
-    durability: str
-    window: int
-    streams: tuple[OpenStreamState | Closed, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """`execute_command`, complete but for what the protocol version decides (credit)."""
-
-    stream_id: str
-    payload: Mapping[str, JsonValue]
-    credit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Acked:
-    """What is stored of one stream.
-
-    Protocol 2: one cumulative `ack` from `next_sequence`, `received`, `credit`.
-    Protocol 1: one `chunk_received` that echoes `sequence`, the number (or None) that the bot sent.
-    """
-
-    stream_id: str
-    sequence: int | None
-    next_sequence: int
-    received: Ranges
-    credit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """`missing`: send these ranges again."""
-
-    stream_id: str
-    ranges: Ranges
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """`refused`. `stream_id` is None where it is not about a stream."""
-
-    stream_id: str | None
-    sequence: int | None
-    code: RefusalCode
-    message: str
-    retry_after_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """`cancel_command`."""
-
-    stream_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """`pong`."""
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReply:
-    """`status_response`. `uptime_s` is a float number of seconds."""
-
-    status: str
-    online: bool
-    active_sessions: int
-    total_sessions: int
-    uptime_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class LogEcho:
-    """`log`, echoed to its sender as the reference does."""
-
-    level: str
-    text: JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class CommandReceived:
-    """`command_received`."""
-
-    command: JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
-    """`response_received`."""
-
-    stream_id: str
-
-
-Outbound = (
-    Connected
-    | Command
-    | Acked
-    | Missing
-    | Refused
-    | Closed
-    | Cancel
-    | Pong
-    | StatusReply
-    | LogEcho
-    | CommandReceived
-    | ResponseReceived
-)
+__all__ = [
+    "CHUNK_BYTES_MAX",
+    "RELIABLE",
+    "SEQUENCE_MAX",
+    "Acked",
+    "Cancel",
+    "Closed",
+    "Command",
+    "CommandReceived",
+    "CommandResult",
+    "Connected",
+    "ExecuteCommand",
+    "Ignored",
+    "Inbound",
+    "LegacyResponse",
+    "LogEcho",
+    "LogLine",
+    "Missing",
+    "OpenStreamState",
+    "Outbound",
+    "PayloadRefused",
+    "Ping",
+    "Pong",
+    "Ranges",
+    "Refused",
+    "ResponseReceived",
+    "StatusQuery",
+    "StatusReply",
+    "StreamMessage",
+    "decode",
+    "encode",
+    "encode_ranges",
+    "verb",
+]
