@@ -1,0 +1,83 @@
+"""Makes log entries: numbers them, and keeps what they say well-formed.
+
+Also keeps the answer as the device has it, because a repair is only exact behind a prefix.
+"""
+
+from __future__ import annotations
+
+from relay.protocol.events import Entry, EntryKind, HeldChunk
+from relay.protocol.sequencer import Run
+from relay.protocol.status import Outcome
+from relay.protocol.surrogates import code_units, join_halves
+
+
+class EntryWriter:
+    """The end of one stream's log.
+
+    `prefix` are the raw contents of the chunks written so far; while `intact`, these are
+    exactly the sequences `0..len(prefix)-1`.
+    """
+
+    __slots__ = ("_carry", "intact", "next_offset", "prefix")
+
+    def __init__(self) -> None:
+        self.next_offset = 1
+        self.prefix: list[str] = []
+        self.intact = True
+        self._carry = ""
+
+    def chunk(self, chunk: HeldChunk) -> Entry:
+        """Write a chunk, at the time of its arrival."""
+        self.prefix.append(chunk.content)
+        return self._entry(EntryKind.CHUNK, chunk.at, chunk.content, sequence=chunk.sequence)
+
+    def repair(self, text: str, at: float) -> Entry:
+        """Write text that a summary supplied."""
+        self.intact = False
+        return self._entry(EntryKind.REPAIR, at, text)
+
+    def given_up(self, runs: list[Run], mark: str, at: float) -> list[Entry]:
+        """Write held runs, each behind a gap that shows `mark`."""
+        entries: list[Entry] = []
+        for run in runs:
+            self.intact = False
+            entries.append(self._entry(EntryKind.GAP, at, mark, sequence=run.gap[0]))
+            entries.extend(self.chunk(chunk) for chunk in run.chunks)
+        return entries
+
+    def ending(self, at: float, stated: int | None) -> Entry:
+        """Write that `stream_end` arrived and is held."""
+        return self._entry(EntryKind.ENDING, at, total_chunks=stated)
+
+    def end(self, at: float, total: int, outcome: Outcome) -> Entry:
+        """Write the terminal entry."""
+        return self._entry(EntryKind.END, at, total_chunks=total, outcome=outcome)
+
+    def replay(self, entry: Entry) -> str:
+        """Take over an entry that is in the log already; returns its raw content."""
+        raw = entry.content
+        if self._carry:
+            raw = code_units(raw)[1:]
+        raw += entry.carry
+        self._carry = entry.carry
+        self.next_offset = entry.offset + 1
+        if entry.kind is EntryKind.CHUNK:
+            self.prefix.append(raw)
+        elif entry.kind in (EntryKind.GAP, EntryKind.REPAIR):
+            self.intact = False
+        return raw
+
+    def _entry(
+        self,
+        kind: EntryKind,
+        at: float,
+        raw: str = "",
+        *,
+        sequence: int | None = None,
+        total_chunks: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> Entry:
+        content, self._carry = join_halves(self._carry, raw)
+        offset = self.next_offset
+        self.next_offset += 1
+        return Entry(offset, kind, at, content, sequence, self._carry, total_chunks, outcome)

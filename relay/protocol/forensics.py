@@ -1,0 +1,137 @@
+"""The loss report: which sequences were lost, where in the answer, and how it was timed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from relay.protocol.compensation import Disagreement
+from relay.protocol.rangeset import Ranges
+from relay.protocol.status import Outcome, Status
+
+
+class LossPosition(StrEnum):
+    """Where in 0..n-1 the missing sequences lie."""
+
+    HEAD = "head"
+    """All in the first quarter."""
+    MIDDLE = "middle"
+    """All between the first and the last quarter."""
+    TAIL = "tail"
+    """All in the last quarter."""
+    MIXED = "mixed"
+    """In more than one of these parts."""
+
+
+class RepairedBy(StrEnum):
+    """What made a lost part whole again."""
+
+    RETRANSMIT = "retransmit"
+    """The bot sent it again when asked."""
+    SUMMARY = "summary"
+    """A verified summary supplied the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One accepted chunk: when it first arrived and how long it was."""
+
+    sequence: int
+    at: float
+    length: int
+    """Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """The three figures of the trace, in seconds; None where there is nothing to measure."""
+
+    first_chunk_s: float | None
+    """First chunk received - request."""
+    average_interval_s: float | None
+    """Mean gap between chunks in the order of their arrival."""
+    last_chunk_s: float | None
+    """`stream_end` - last chunk received before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossReport:
+    """How one stream went, from the bot to the log. Delivery is the node's part of the trace."""
+
+    status: Status
+    outcome: Outcome
+    detail: str
+    """What the bot or the relay said about a failure; for operators, never for the device."""
+    total_chunks: int
+    """n."""
+    total_known: bool
+    """Whether n was stated, or only guessed from the highest sequence."""
+    received: int
+    """Distinct sequences that arrived in time."""
+    missing: Ranges
+    """Sequences of 0..n-1 that were not there in time. Stays when a summary repaired the text."""
+    late: Ranges
+    """Those of `missing` that arrived after their place was given up."""
+    duplicates: int
+    refused: int
+    repaired_by: RepairedBy | None
+    disagreement: Disagreement | None
+    """Why the summary was not believed; None without a summary or with a true one."""
+    numbered_by_arrival: bool
+    """The bot's own numbers were absent or could not be trusted."""
+    overlapped: bool
+    opened_at: float
+    ended_at: float | None
+    """When `stream_end` arrived; None where the stream ended otherwise."""
+    arrivals: tuple[Arrival, ...]
+    """In the order of arrival."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted while a stream runs."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    duplicates: int = 0
+    refused: int = 0
+    retransmitted: bool = False
+    repaired: bool = False
+
+    @property
+    def repaired_by(self) -> RepairedBy | None:
+        """What made the text whole, if anything had to."""
+        if self.repaired:
+            return RepairedBy.SUMMARY
+        return RepairedBy.RETRANSMIT if self.retransmitted else None
+
+
+def locate(missing: Ranges, total: int) -> LossPosition | None:
+    """Say in which part of 0..total-1 all of `missing` lies. None without loss."""
+    if not missing:
+        return None
+    first, last = missing[0][0], missing[-1][1]
+    if 4 * last < total:
+        return LossPosition.HEAD
+    if 4 * (first + 1) > 3 * total:
+        return LossPosition.TAIL
+    if 4 * first >= total and 4 * (last + 1) <= 3 * total:
+        return LossPosition.MIDDLE
+    return LossPosition.MIXED
+
+
+def measure(arrivals: Sequence[Arrival], opened_at: float, ended_at: float | None) -> Delays:
+    """Compute the three delays. A chunk that came after the end does not shorten the last one."""
+    if not arrivals:
+        return Delays(None, None, None)
+    times = sorted(arrival.at for arrival in arrivals)
+    span = times[-1] - times[0]
+    last: float | None = None
+    if ended_at is not None:
+        before = [at for at in times if at <= ended_at]
+        last = ended_at - before[-1] if before else None
+    return Delays(
+        first_chunk_s=times[0] - opened_at,
+        average_interval_s=span / (len(times) - 1) if len(times) > 1 else None,
+        last_chunk_s=last,
+    )

@@ -1,0 +1,103 @@
+"""A set of sequence numbers, stored as ranges.
+
+A stream's sequences are nearly one contiguous run, so the set costs a few integers however
+long the answer is, and "what is missing" is read off instead of searched for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+Ranges = tuple[tuple[int, int], ...]
+"""Inclusive ranges, ascending and not touching: `((0, 4), (6, 6))`."""
+
+
+class RangeSet:
+    """A set of non-negative integers with exact membership."""
+
+    __slots__ = ("_count", "_firsts", "_lasts")
+
+    def __init__(self, numbers: Iterable[int] = ()) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        self._count = 0
+        for number in numbers:
+            self.add(number)
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self._firsts, number) - 1
+        return at >= 0 and number <= self._lasts[at]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        for first, last in zip(self._firsts, self._lasts, strict=True):
+            yield from range(first, last + 1)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RangeSet) and self.ranges() == other.ranges()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"RangeSet({self.ranges()})"
+
+    @property
+    def highest(self) -> int:
+        """The greatest member, or -1 where there is none."""
+        return self._lasts[-1] if self._lasts else -1
+
+    def add(self, number: int) -> bool:
+        """Add one number; returns whether it is new."""
+        firsts, lasts = self._firsts, self._lasts
+        if lasts and number == lasts[-1] + 1:  # the usual case: the next one in order
+            lasts[-1] = number
+            self._count += 1
+            return True
+        at = bisect_right(firsts, number) - 1
+        if at >= 0 and number <= lasts[at]:
+            return False
+        joins_left = at >= 0 and lasts[at] == number - 1
+        joins_right = at + 1 < len(firsts) and firsts[at + 1] == number + 1
+        if joins_left and joins_right:
+            lasts[at] = lasts.pop(at + 1)
+            firsts.pop(at + 1)
+        elif joins_left:
+            lasts[at] = number
+        elif joins_right:
+            firsts[at + 1] = number
+        else:
+            firsts.insert(at + 1, number)
+            lasts.insert(at + 1, number)
+        self._count += 1
+        return True
+
+    def ranges(self) -> Ranges:
+        """Return the members as inclusive ranges."""
+        return tuple(zip(self._firsts, self._lasts, strict=True))
+
+    def missing(self, stop: int, start: int = 0) -> Ranges:
+        """Return what is not in the set of `start..stop-1`, as inclusive ranges."""
+        gaps: list[tuple[int, int]] = []
+        at = start
+        for first, last in zip(self._firsts, self._lasts, strict=True):
+            if first >= stop:
+                break
+            if first > at:
+                gaps.append((at, first - 1))
+            at = max(at, last + 1)
+        if at < stop:
+            gaps.append((at, stop - 1))
+        return tuple(gaps)
+
+
+def count(ranges: Ranges) -> int:
+    """Return how many numbers the inclusive ranges hold."""
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def expand(ranges: Ranges) -> list[int]:
+    """Return every number of the inclusive ranges."""
+    return [number for first, last in ranges for number in range(first, last + 1)]

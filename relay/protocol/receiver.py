@@ -1,0 +1,361 @@
+"""The relay's half of a stream: messages in, effects out.
+
+`StreamReceiver` is the only place where a stream's state changes. It is pure; the package's
+docstring tells the theory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from relay.protocol import window
+from relay.protocol.compensation import Disagreement, Repair
+from relay.protocol.events import (
+    Abort,
+    Ack,
+    Amend,
+    Append,
+    BotBack,
+    BotLost,
+    Chunk,
+    Effect,
+    End,
+    Entry,
+    Finish,
+    HeldChunk,
+    Hold,
+    Message,
+    Overlapped,
+    RefusalCode,
+    Refuse,
+    Stop,
+    Summary,
+)
+from relay.protocol.forensics import LossReport
+from relay.protocol.limits import Limits
+from relay.protocol.rangeset import Ranges, RangeSet
+from relay.protocol.sequencer import Verdict
+from relay.protocol.state import StreamState
+from relay.protocol.status import Outcome, Status
+
+ELLIPSIS = "\u2026"
+"""What stands in the text for chunks that were given up in mid-stream."""
+
+_REFUSALS = {
+    Verdict.CONFLICT: (
+        RefusalCode.CONFLICT,
+        "this sequence was taken with other content; the first one stands",
+    ),
+    Verdict.OUT_OF_WINDOW: (
+        RefusalCode.OUT_OF_WINDOW,
+        "too far ahead of the first missing sequence; send the missing ones first",
+    ),
+    Verdict.HOLD_FULL: (
+        RefusalCode.HOLD_FULL,
+        "no room to hold this early chunk; send the missing ones first",
+    ),
+}
+
+
+class StreamReceiver:
+    """One stream, from the bot's messages to the entries of its log.
+
+    `can_resend` says whether the bot speaks protocol 2: then it is asked for what is
+    missing; a legacy bot cannot resend, so its gaps wait for a summary.
+    """
+
+    def __init__(self, limits: Limits, *, opened_at: float, can_resend: bool) -> None:
+        self._state = StreamState(limits, opened_at=opened_at, can_resend=can_resend)
+
+    @classmethod
+    def restore(
+        cls,
+        limits: Limits,
+        entries: Iterable[Entry],
+        held: Iterable[HeldChunk],
+        *,
+        opened_at: float,
+        can_resend: bool,
+    ) -> StreamReceiver:
+        """Rebuild a receiver from its log. Its deadlines are those that it had before."""
+        receiver = cls(limits, opened_at=opened_at, can_resend=can_resend)
+        receiver._state.replay(entries, held)
+        return receiver
+
+    # --- what others may know -----------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """How far the stream has come."""
+        return self._state.status
+
+    @property
+    def finished(self) -> bool:
+        """Whether the `end` entry was written."""
+        return self._state.outcome is not None
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the next entry."""
+        return self._state.writer.next_offset
+
+    @property
+    def next_sequence(self) -> int:
+        """Every sequence below is stored or given up."""
+        return self._state.sequencer.next
+
+    @property
+    def received(self) -> Ranges:
+        """The early sequences that are stored, as inclusive ranges."""
+        return RangeSet(chunk.sequence for chunk in self._state.sequencer.held).ranges()
+
+    @property
+    def credit(self) -> int:
+        """How many sequences from `next_sequence` on the bot may send."""
+        return window.grant(self._state.limits.credit, self._state.sequencer.held_count)
+
+    def report(self) -> LossReport:
+        """Return how the stream went. Only to be asked once it is finished."""
+        return self._state.report()
+
+    # --- the three calls ----------------------------------------------------------------
+
+    def receive(self, message: Message, now: float) -> list[Effect]:
+        """Take one message; returns the effects, to be performed in this order."""
+        state = self._state
+        match message:
+            case Chunk():
+                return self._chunk(message, now)
+            case End():
+                return self._end(message, now)
+            case Summary():
+                return self._summary(message, now)
+            case Abort():
+                return self._stop(Outcome.FAILED, message.error, now)
+            case Stop():
+                return self._stop(message.outcome, message.detail, now)
+            case BotLost():
+                state.broken = True
+                state.lost_at = now
+                state.retransmission.stop()
+                return []
+            case BotBack():
+                state.can_resend = message.can_resend
+                state.lost_at = None
+                return []
+            case Overlapped():
+                return self._overlap(now)
+            case _:
+                assert_never(message)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` has something to do; None once the stream is finished."""
+        return self._state.next_deadline()
+
+    def handle_timer(self, now: float) -> list[Effect]:
+        """Do what is due at `now`; calling it early does nothing."""
+        state, limits = self._state, self._state.limits
+        if self.finished:
+            return []
+        if now >= state.opened_at + limits.stream_max_s:
+            return self._stop(Outcome.CANCELLED, "the stream reached its greatest age", now)
+        if state.barrier.ended_at is not None:
+            return self._conclude(now) if now >= state.barrier_deadline else self._ask(now)
+        if state.lost_at is not None and now >= state.lost_at + limits.bot_grace_s:
+            return self._stop(Outcome.BOT_GONE, "the bot did not reconnect in time", now)
+        if now >= state.idle_deadline:
+            return self._stop(Outcome.IDLE, "no chunk for the idle limit", now)
+        gap_since = state.sequencer.gap_since
+        if gap_since is not None and now >= gap_since + limits.gap_s:
+            return self._append(self._give_up(ELLIPSIS, now))
+        return self._ask(now)
+
+    # --- chunks -------------------------------------------------------------------------
+
+    def _chunk(self, message: Chunk, now: float) -> list[Effect]:
+        state, sent = self._state, message.sequence
+        state.by_arrival = state.by_arrival or sent is None
+        if sent is None or state.by_arrival:
+            sequence, is_over = state.sequencer.next, state.ended
+        else:
+            sequence, is_over = sent, state.ended and state.is_beyond_end(sent)
+        if is_over:
+            return self._refuse(RefusalCode.AFTER_END, sent, "the stream has ended")
+        chunk = HeldChunk(sequence, message.content, now)
+        if not state.has_room(chunk):
+            return self._refuse(
+                RefusalCode.STREAM_FULL, sent, "the answer is too long for one stream; end it"
+            )
+        if self.finished and sequence >= state.total:
+            # n was only guessed, and the guess was too low: one more that came too late.
+            state.extend(sequence + 1)
+        return self._offer(chunk, sent, now)
+
+    def _offer(self, chunk: HeldChunk, sent: int | None, now: float) -> list[Effect]:
+        state = self._state
+        verdict, released = state.sequencer.offer(chunk)
+        prelude: list[Effect] = []
+        if verdict is Verdict.HOLD_FULL and not state.can_resend:
+            # A legacy bot cannot send it again, so room is made instead of losing it.
+            prelude = self._append(self._give_up(ELLIPSIS, now))
+            verdict, released = state.sequencer.offer(chunk)
+        match verdict:
+            case Verdict.READY:
+                state.arrived(chunk)
+                return prelude + self._release(released, sent, now)
+            case Verdict.HELD:
+                state.arrived(chunk)
+                return [*prelude, Hold(chunk), Ack(sent), *self._follow_up(now)]
+            case Verdict.DUPLICATE:
+                state.tally.duplicates += 1
+                return [Ack(sent)]
+            case Verdict.LATE:
+                return [Ack(sent), *self._amend()]
+            case Verdict.CONFLICT | Verdict.OUT_OF_WINDOW | Verdict.HOLD_FULL:
+                code, why = _REFUSALS[verdict]
+                return prelude + self._refuse(code, sent, why)
+            case _:
+                assert_never(verdict)
+
+    def _release(self, chunks: list[HeldChunk], sent: int | None, now: float) -> list[Effect]:
+        entries = [self._state.writer.chunk(chunk) for chunk in chunks]
+        if self._state.whole_and_known:
+            end = self._end_entry(self._state.plain_outcome, now)
+            return [Append((*entries, end)), Ack(sent), self._finish()]
+        return [Append(tuple(entries)), Ack(sent), *self._follow_up(now)]
+
+    def _follow_up(self, now: float) -> list[Effect]:
+        """A chunk was taken: ask for what is missing now, or close if the end can be reached."""
+        return self._reassess(now) or self._ask(now)
+
+    def _overlap(self, now: float) -> list[Effect]:
+        state = self._state
+        if self.finished or state.overlapped:
+            return []
+        state.overlapped = state.by_arrival = True
+        state.summary = None
+        state.barrier.summarised = None
+        # One connection is first-in first-out: what is missing by now was never sent.
+        entries = self._give_up("", now)
+        if state.barrier.ended_at is not None:
+            return self._close(entries, state.plain_outcome, now)
+        return self._append(entries)
+
+    # --- the end ------------------------------------------------------------------------
+
+    def _end(self, message: End, now: float) -> list[Effect]:
+        state, barrier = self._state, self._state.barrier
+        if self.finished:
+            return []
+        if barrier.ended_at is None:
+            barrier.ended_at = now
+            state.status = max(state.status, Status.ENDING)
+        elif barrier.stated is not None or message.total_chunks is None:
+            return []
+        barrier.stated = message.total_chunks
+        if state.whole_and_known or (state.overlapped and state.whole):
+            return self._close((), state.plain_outcome, now)
+        if repaired := self._repair(now):
+            return repaired
+        ending = state.writer.ending(barrier.ended_at, barrier.stated)
+        return [Append((ending,)), *self._ask(now)]
+
+    def _summary(self, message: Summary, now: float) -> list[Effect]:
+        state = self._state
+        if state.overlapped:
+            state.disagreement = Disagreement.OVERLAP
+            return []
+        if message == state.summary:
+            return []
+        state.summary = message
+        seen = state.sequencer.accepted.highest + 1
+        if seen <= message.total_chunks <= seen + state.limits.window:
+            state.barrier.summarised = message.total_chunks
+        if not self.finished:
+            return self._reassess(now)
+        state.note_disagreement()
+        state.extend(state.count)
+        return self._amend()
+
+    def _reassess(self, now: float) -> list[Effect]:
+        """Something new is known: where the end has come, it may be possible to close."""
+        if self._state.barrier.ended_at is None:
+            return []
+        if self._state.whole_and_known:
+            return self._close((), self._state.plain_outcome, now)
+        return self._repair(now)
+
+    def _repair(self, now: float) -> list[Effect]:
+        """Repair at once from a true summary, unless the bot can still send the chunks."""
+        if self._state.can_be_asked:
+            return []
+        verdict = self._state.judge()
+        return self._close_repaired(verdict, now) if isinstance(verdict, Repair) else []
+
+    def _conclude(self, now: float) -> list[Effect]:
+        """The barrier's deadline has passed: the last chance of a repair, then the plain end."""
+        verdict = self._state.judge()
+        if isinstance(verdict, Repair):
+            return self._close_repaired(verdict, now)
+        self._state.note_disagreement()
+        return self._close(self._give_up("", now), self._state.plain_outcome, now)
+
+    def _stop(self, outcome: Outcome, detail: str, now: float) -> list[Effect]:
+        if self.finished:
+            return []
+        self._state.detail = detail
+        self._state.note_disagreement()
+        return self._close(self._give_up("", now), outcome, now)
+
+    def _close_repaired(self, repair: Repair, now: float) -> list[Effect]:
+        """The repair and the end that it justifies are one append: torn, they repeat text."""
+        state = self._state
+        entries: list[Entry] = []
+        for piece in repair.pieces:
+            if piece.chunk is not None:
+                entries.append(state.writer.chunk(piece.chunk))
+            else:
+                state.tally.repaired = True
+                entries.append(state.writer.repair(piece.text, now))
+        state.sequencer.give_up()
+        outcome = Outcome.REPAIRED if state.tally.repaired else Outcome.COMPLETED
+        return self._close(entries, outcome, now)
+
+    def _close(self, entries: Sequence[Entry], outcome: Outcome, now: float) -> list[Effect]:
+        end = self._end_entry(outcome, now)
+        return [Append((*entries, end)), self._finish()]
+
+    def _end_entry(self, outcome: Outcome, now: float) -> Entry:
+        state = self._state
+        state.note_disagreement()
+        state.finish(outcome, state.count)
+        return state.writer.end(now, state.total, outcome)
+
+    def _finish(self) -> Finish:
+        self._state.retransmission.stop()
+        return Finish(self.report())
+
+    def _amend(self) -> list[Effect]:
+        return [Amend(self.report())] if self.finished else []
+
+    # --- small parts --------------------------------------------------------------------
+
+    def _give_up(self, mark: str, now: float) -> list[Entry]:
+        return self._state.writer.given_up(self._state.sequencer.give_up(), mark, now)
+
+    def _ask(self, now: float) -> list[Effect]:
+        """Ask for what is missing, at most one window at a time."""
+        state = self._state
+        if not state.can_be_asked:
+            return []
+        start = state.sequencer.next
+        stop = min(state.count, start + state.limits.window)
+        return [*state.retransmission.ask(state.sequencer.accepted.missing(stop, start), now)]
+
+    def _refuse(self, code: RefusalCode, sequence: int | None, message: str) -> list[Effect]:
+        self._state.tally.refused += 1
+        return [Refuse(code, sequence, message)]
+
+    def _append(self, entries: list[Entry]) -> list[Effect]:
+        return [Append(tuple(entries))] if entries else []

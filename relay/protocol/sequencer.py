@@ -1,0 +1,156 @@
+"""Puts numbered chunks in order.
+
+`offer` says what became of one chunk; chunks that are ready come out in sequence order.
+Duplicates are found by exact membership: "smaller than the highest seen" would throw away
+a chunk that was merely overtaken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from relay.protocol.events import HeldChunk
+from relay.protocol.limits import CHUNK_COST_BYTES
+from relay.protocol.rangeset import RangeSet
+
+
+class Verdict(Enum):
+    """What became of a chunk that was offered."""
+
+    READY = auto()
+    """Released, together with the held chunks that it unlocks."""
+    HELD = auto()
+    """Stored early: something before it is missing."""
+    DUPLICATE = auto()
+    """The same chunk again."""
+    CONFLICT = auto()
+    """The sequence again with other content. The first one stands."""
+    LATE = auto()
+    """Its place has been given up and passed."""
+    OUT_OF_WINDOW = auto()
+    """Too far ahead of the first missing one."""
+    HOLD_FULL = auto()
+    """No room to hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring held chunks and the inclusive range that is missing before them."""
+
+    gap: tuple[int, int]
+    chunks: tuple[HeldChunk, ...]
+
+
+class Sequencer:
+    """The order of one stream's chunks.
+
+    `next` is the sequence that the log waits for. Everything below it was released or given
+    up; `accepted` holds what was released or is held, `late` what arrived too late.
+    """
+
+    __slots__ = (
+        "_contents",
+        "_held",
+        "_held_bytes_max",
+        "_window",
+        "accepted",
+        "held_bytes",
+        "late",
+        "next",
+    )
+
+    def __init__(self, *, window: int, held_bytes_max: int) -> None:
+        self._window = window
+        self._held_bytes_max = held_bytes_max
+        self._held: dict[int, HeldChunk] = {}
+        self._contents: dict[int, str] = {}
+        self.next = 0
+        self.accepted = RangeSet()
+        self.late = RangeSet()
+        self.held_bytes = 0
+
+    @property
+    def held(self) -> tuple[HeldChunk, ...]:
+        """The early chunks, in sequence order."""
+        return tuple(self._held[sequence] for sequence in sorted(self._held))
+
+    @property
+    def held_count(self) -> int:
+        """How many chunks wait for a missing one."""
+        return len(self._held)
+
+    @property
+    def gap_since(self) -> float | None:
+        """When the first of the held chunks arrived; None without a gap."""
+        return min((chunk.at for chunk in self._held.values()), default=None)
+
+    def offer(self, chunk: HeldChunk) -> tuple[Verdict, list[HeldChunk]]:
+        """Take one chunk; returns what became of it and what is released by it."""
+        sequence = chunk.sequence
+        if sequence in self.accepted or sequence in self.late:
+            same = self._contents.get(sequence) == chunk.content
+            return (Verdict.DUPLICATE if same else Verdict.CONFLICT), []
+        if sequence < self.next:
+            self.late.add(sequence)
+            self._contents[sequence] = chunk.content
+            return Verdict.LATE, []
+        if sequence > self.next:
+            return self._hold(chunk), []
+        self._take(chunk)
+        released = [chunk]
+        self.next += 1
+        while self._held and (follower := self._held.pop(self.next, None)) is not None:
+            self.held_bytes -= _cost(follower)
+            released.append(follower)
+            self.next += 1
+        return Verdict.READY, released
+
+    def _hold(self, chunk: HeldChunk) -> Verdict:
+        if chunk.sequence > self.next + self._window:
+            return Verdict.OUT_OF_WINDOW
+        if self.held_bytes + _cost(chunk) > self._held_bytes_max:
+            return Verdict.HOLD_FULL
+        self._take(chunk)
+        self._held[chunk.sequence] = chunk
+        self.held_bytes += _cost(chunk)
+        return Verdict.HELD
+
+    def _take(self, chunk: HeldChunk) -> None:
+        self.accepted.add(chunk.sequence)
+        self._contents[chunk.sequence] = chunk.content
+
+    def runs(self) -> list[Run]:
+        """Return the held chunks as runs, each with the gap before it."""
+        runs: list[Run] = []
+        expected = self.next
+        batch: list[HeldChunk] = []
+        gap = (0, 0)
+        for chunk in self.held:
+            if chunk.sequence != expected:
+                if batch:
+                    runs.append(Run(gap, tuple(batch)))
+                    batch = []
+                gap = (expected, chunk.sequence - 1)
+            batch.append(chunk)
+            expected = chunk.sequence + 1
+        if batch:
+            runs.append(Run(gap, tuple(batch)))
+        return runs
+
+    def give_up(self) -> list[Run]:
+        """Release everything that is held; what is missing before it is given up for good."""
+        runs = self.runs()
+        if runs:
+            self.next = runs[-1].chunks[-1].sequence + 1
+        self._held.clear()
+        self.held_bytes = 0
+        return runs
+
+    def skip_to(self, sequence: int) -> None:
+        """Give up everything below `sequence` (a repair supplied it as text)."""
+        self.next = max(self.next, sequence)
+
+
+def _cost(chunk: HeldChunk) -> int:
+    return len(chunk.content.encode("utf-8", "surrogatepass")) + CHUNK_COST_BYTES

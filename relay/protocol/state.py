@@ -1,0 +1,232 @@
+"""What is known about one stream, and what follows from it.
+
+`StreamState` holds the parts and answers questions; only `StreamReceiver` changes it. It can
+be rebuilt from the log, because every deadline follows from times that the log keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from relay.protocol.barrier import EndBarrier
+from relay.protocol.compensation import Disagreement, Repair, assess
+from relay.protocol.entries import EntryWriter
+from relay.protocol.events import Entry, EntryKind, HeldChunk, Summary
+from relay.protocol.forensics import Arrival, LossReport, Tally
+from relay.protocol.limits import CHUNK_COST_BYTES, Limits
+from relay.protocol.retransmit import Retransmission
+from relay.protocol.sequencer import Sequencer, Verdict
+from relay.protocol.status import Outcome, Status
+
+
+class StreamState:
+    """One stream: its chunks, its end, its summary, its connection."""
+
+    def __init__(self, limits: Limits, *, opened_at: float, can_resend: bool) -> None:
+        self.limits = limits
+        self.opened_at = opened_at
+        self.can_resend = can_resend
+        self.status = Status.PENDING
+        self.outcome: Outcome | None = None
+        self.detail = ""
+        self.sequencer = Sequencer(window=limits.window, held_bytes_max=limits.held_bytes_max)
+        self.writer = EntryWriter()
+        self.barrier = EndBarrier()
+        self.retransmission = Retransmission(limits.nack_s)
+        self.tally = Tally()
+        self.summary: Summary | None = None
+        self.disagreement: Disagreement | None = None
+        self.by_arrival = False
+        self.overlapped = False
+        self.broken = False
+        self.lost_at: float | None = None
+        self.last_chunk_at: float | None = None
+        self.size_bytes = 0
+        self.total = 0
+        """n, once the stream is finished."""
+
+    # --- rebuilt from the log -----------------------------------------------------------
+
+    def replay(self, entries: Iterable[Entry], held: Iterable[HeldChunk]) -> None:
+        """Become what the log says."""
+        for entry in entries:
+            self._replay(entry)
+        for chunk in sorted(held, key=lambda chunk: chunk.sequence):
+            if self.sequencer.offer(chunk)[0] is Verdict.HELD:
+                self.arrived(chunk)
+
+    def _replay(self, entry: Entry) -> None:
+        raw = self.writer.replay(entry)
+        match entry.kind:
+            case EntryKind.CHUNK:
+                assert entry.sequence is not None
+                self.sequencer.skip_to(entry.sequence)
+                chunk = HeldChunk(entry.sequence, raw, entry.at)
+                self.sequencer.offer(chunk)
+                self.arrived(chunk)
+            case EntryKind.ENDING:
+                self.barrier.ended_at = entry.at
+                self.barrier.stated = entry.total_chunks
+                self.status = Status.ENDING
+            case EntryKind.END:
+                assert entry.outcome is not None
+                assert entry.total_chunks is not None
+                if self.barrier.ended_at is None and entry.outcome is Outcome.COMPLETED:
+                    self.barrier.ended_at = entry.at
+                self.finish(entry.outcome, entry.total_chunks)
+            case EntryKind.REPAIR:
+                self.tally.repaired = True
+            case EntryKind.GAP:
+                pass
+            case _:
+                assert_never(entry.kind)
+
+    # --- what follows -------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether `stream_end` has come or the stream is finished."""
+        return self.barrier.ended_at is not None or self.outcome is not None
+
+    @property
+    def count(self) -> int:
+        """N, as far as it is known or guessed."""
+        return self.barrier.total(self.sequencer.accepted.highest)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything below n is in the log, or was given up and cannot come any more."""
+        return self.sequencer.next >= self.count
+
+    @property
+    def whole_and_known(self) -> bool:
+        """Whether the end has come, n is more than a guess, and nothing is to be waited for."""
+        ended = self.barrier.ended_at is not None
+        return ended and self.barrier.known is not None and self.whole
+
+    @property
+    def plain_outcome(self) -> Outcome:
+        """How the stream ends without a repair."""
+        missing = self.sequencer.accepted.missing(self.count)
+        return Outcome.INCOMPLETE if missing else Outcome.COMPLETED
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether the bot is there and can send a chunk again."""
+        return self.can_resend and self.lost_at is None
+
+    @property
+    def idle_deadline(self) -> float:
+        """When the silence is too long."""
+        return max(self.last_chunk_at or 0.0, self.opened_at) + self.limits.idle_s
+
+    @property
+    def barrier_deadline(self) -> float:
+        """When the hold of the end is over. Only to be asked once the end has come."""
+        return self.barrier.deadline(
+            self.limits, whole=self.whole, broken=self.broken, last_chunk_at=self.last_chunk_at
+        )
+
+    def next_deadline(self) -> float | None:
+        """When the next timer is due; None once the stream is finished."""
+        if self.outcome is not None:
+            return None
+        deadlines = [self.opened_at + self.limits.stream_max_s]
+        if self.barrier.ended_at is not None:
+            deadlines.append(self.barrier_deadline)
+        else:
+            deadlines.append(self.idle_deadline)
+            if self.lost_at is not None:
+                deadlines.append(self.lost_at + self.limits.bot_grace_s)
+            if (gap_since := self.sequencer.gap_since) is not None:
+                deadlines.append(gap_since + self.limits.gap_s)
+        if self.retransmission.due_at is not None:
+            deadlines.append(self.retransmission.due_at)
+        return min(deadlines)
+
+    def has_room(self, chunk: HeldChunk) -> bool:
+        """Whether the stream may grow by this chunk; one that it has already costs nothing."""
+        grown = self.size_bytes + _cost(chunk)
+        return grown <= self.limits.stream_bytes_max or chunk.sequence in self.sequencer.accepted
+
+    def is_beyond_end(self, sequence: int) -> bool:
+        """Whether the sequence cannot belong to this stream, whose end has come."""
+        if self.barrier.known is not None:
+            return sequence >= self.barrier.known
+        return self.outcome is not None and sequence > self.total + self.limits.window
+
+    def judge(self) -> Repair | Disagreement | None:
+        """Judge the summary; None where there is none, or nothing to compare it with.
+
+        Once something was given up or repaired, what the device has is no prefix any more.
+        """
+        if self.summary is None or not self.writer.intact:
+            return None
+        return assess(
+            self.summary,
+            prefix=self.writer.prefix,
+            runs=self.sequencer.runs(),
+            stated_total=self.barrier.stated,
+        )
+
+    # --- what is taken note of ----------------------------------------------------------
+
+    def arrived(self, chunk: HeldChunk) -> None:
+        """A chunk was accepted for the first time."""
+        self.size_bytes += _cost(chunk)
+        self.last_chunk_at = max(self.last_chunk_at or chunk.at, chunk.at)
+        self.tally.arrivals.append(Arrival(chunk.sequence, chunk.at, len(chunk.content)))
+        self.status = max(self.status, Status.ACTIVE)
+        if chunk.sequence in self.retransmission.asked:
+            self.tally.retransmitted = True
+
+    def note_disagreement(self) -> None:
+        """Record what about the summary is not true, while it can still be compared."""
+        verdict = self.judge()
+        if verdict is not None:
+            self.disagreement = verdict if isinstance(verdict, Disagreement) else None
+
+    def finish(self, outcome: Outcome, total: int) -> None:
+        """The stream is over; whatever is below `total` and not here has come too late."""
+        self.outcome = outcome
+        self.extend(total)
+
+    def extend(self, total: int) -> None:
+        """N of a finished stream turns out to be at least `total`."""
+        self.total = max(self.total, total)
+        self.sequencer.skip_to(self.total)
+        self.climb()
+
+    def climb(self) -> None:
+        """The status of a stream that is over: a failure dominates, and nothing undoes it."""
+        whole = not self.sequencer.accepted.missing(self.total)
+        good = self.outcome is Outcome.COMPLETED and whole and self.disagreement is None
+        self.status = max(self.status, Status.COMPLETED if good else Status.ANOMALY)
+
+    def report(self) -> LossReport:
+        """Return how the stream went. Only to be asked once it is finished."""
+        assert self.outcome is not None
+        return LossReport(
+            status=self.status,
+            outcome=self.outcome,
+            detail=self.detail,
+            total_chunks=self.total,
+            total_known=self.barrier.known is not None,
+            received=len(self.sequencer.accepted),
+            missing=self.sequencer.accepted.missing(self.total),
+            late=self.sequencer.late.ranges(),
+            duplicates=self.tally.duplicates,
+            refused=self.tally.refused,
+            repaired_by=self.tally.repaired_by,
+            disagreement=self.disagreement,
+            numbered_by_arrival=self.by_arrival,
+            overlapped=self.overlapped,
+            opened_at=self.opened_at,
+            ended_at=self.barrier.ended_at,
+            arrivals=tuple(self.tally.arrivals),
+        )
+
+
+def _cost(chunk: HeldChunk) -> int:
+    return len(chunk.content.encode("utf-8", "surrogatepass")) + CHUNK_COST_BYTES
