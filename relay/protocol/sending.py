@@ -1,0 +1,86 @@
+"""The vocabulary of the bot's half, beside `Nack` and `Refuse` of events.py.
+
+Feedback                                    SendEffect
+----------------------------------------    ---------------------------------------
+Stored Nack Refuse Closed   (relay)         Transmit   put it on the wire
+                                            Writable   wake whoever waits to write
+                                            Settled    the outcome is known
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay.protocol.events import Abort, Chunk, End, Nack, Refuse
+from relay.protocol.limits import CHUNK_BYTES_MAX
+from relay.protocol.rangeset import Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class SenderLimits:
+    """A sender's times and sizes."""
+
+    ack_timeout_s: float = 2.0
+    """How long `stream_end` waits for acknowledgements, and the first resend delay."""
+    resend_max_s: float = 15.0
+    """What the resend delay doubles up to."""
+    give_up_s: float = 60.0
+    """When an unanswered end, or a connection that stays away, settles as lost. Longer than any
+    grace that a relay gives a bot."""
+    chunk_bytes_max: int = CHUNK_BYTES_MAX
+    """Largest chunk in bytes of UTF-8. Longer text is split."""
+
+
+# --- feedback ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The relay's `ack`: everything below `next_sequence` is stored, and each of `received`.
+
+    `received` are inclusive ranges above it; sequences below `next_sequence + credit` may be
+    sent.
+    """
+
+    next_sequence: int
+    received: Ranges
+    credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The relay's `stream_closed`. `outcome` is one of `Outcome`, or a later relay's word."""
+
+    outcome: str
+    total_chunks: int
+    missing: Ranges
+
+
+Feedback = Stored | Nack | Refuse | Closed
+
+
+# --- effects ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Put this message of the stream on the wire."""
+
+    message: Chunk | End | Abort
+
+
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """`writable` has become true: whoever waits to write may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The stream is over and the sender has forgotten its text. Returned exactly once."""
+
+    outcome: str
+    total_chunks: int
+    missing: Ranges
+
+
+SendEffect = Transmit | Writable | Settled
