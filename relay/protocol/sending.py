@@ -27,8 +27,10 @@ class SenderLimits:
     give_up_s: float = 60.0
     """When an unanswered end, or a connection that stays away, settles as lost. Longer than any
     grace that a relay gives a bot."""
-    chunk_bytes_max: int = CHUNK_BYTES_MAX
-    """Largest chunk in bytes of UTF-8. Longer text is split."""
+    chunk_bytes_max: int = CHUNK_BYTES_MAX // 2
+    """Largest chunk in bytes of UTF-8, at least 4. Longer text is split. Half of what the relay
+    takes, because JSON inside of JSON makes seven bytes of a control character and a frame holds
+    65,536."""
 
 
 # --- feedback ---------------------------------------------------------------------------

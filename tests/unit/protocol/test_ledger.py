@@ -4,6 +4,7 @@ from relay.protocol.ledger import Ledger, members
 
 
 def make_ledger(*sent: int) -> Ledger:
+    """A ledger with these sequences in flight since time 0."""
     ledger = Ledger(resend_s=2.0, resend_max_s=15.0)
     for sequence in sent:
         ledger.sent(sequence, 0.0)

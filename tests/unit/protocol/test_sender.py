@@ -14,6 +14,9 @@ from relay.protocol.sending import (
     Writable,
 )
 from relay.protocol.texthash import content_hash
+from relay.wire.bot_client import encode_stream_message
+from relay.wire.cable import FRAME_BYTES_MAX
+from relay.wire.cable_client import CableClient
 
 LIMITS = SenderLimits(ack_timeout_s=2.0, resend_max_s=15.0, give_up_s=60.0)
 
@@ -27,6 +30,7 @@ def make_sender(*texts: str, credit: int = 10) -> StreamSender:
 
 
 def sequences(effects: list[SendEffect]) -> list[int | None]:
+    """The sequences of the chunks that are to be sent."""
     return [
         effect.message.sequence
         for effect in effects
@@ -35,6 +39,7 @@ def sequences(effects: list[SendEffect]) -> list[int | None]:
 
 
 def ends(effects: list[SendEffect]) -> list[End | Abort]:
+    """The ends and errors that are to be sent."""
     return [
         effect.message
         for effect in effects
@@ -56,7 +61,7 @@ class TestWriting:
         assert sender.write("\n\n", 0.0) == [Transmit(Chunk("\n\n", 0))]
 
     def test_long_text_is_split_at_code_points(self) -> None:
-        """Content above 16,384 bytes of UTF-8 becomes several chunks that join to the same text."""
+        """Content above the limit of a chunk becomes several chunks that join to the same text."""
         sender = StreamSender(10, LIMITS)
         text = "a" + "🦞" * 8_000
         pieces = [
@@ -65,7 +70,16 @@ class TestWriting:
             if isinstance(effect, Transmit) and isinstance(effect.message, Chunk)
         ]
         assert "".join(pieces) == text
-        assert [len(piece.encode()) for piece in pieces] == [16_381, 15_620]
+        assert [len(piece.encode()) for piece in pieces] == [8_189, 8_192, 8_192, 7_428]
+
+    def test_a_chunk_of_the_worst_characters_fits_a_frame(self) -> None:
+        """JSON in JSON makes seven bytes of a control character; the frame limit still holds."""
+        sender = StreamSender(10, LIMITS)
+        client = CableClient('{"channel":"BotChannel","bot_id":"1","protocol":2}')
+        for effect in sender.write("\x01" * 20_000, 0.0):
+            assert isinstance(effect, Transmit)
+            payload = encode_stream_message("s" * 64, effect.message)
+            assert len(client.perform(payload).encode()) <= FRAME_BYTES_MAX
 
     def test_a_pair_of_surrogates_in_two_writes_is_joined(self) -> None:
         """Half an emoji waits for the other half."""
@@ -92,9 +106,10 @@ class TestCredit:
     def test_beyond_the_credit_nothing_is_sent(self) -> None:
         """With credit 2 the third chunk waits, and the sender says that it is not writable."""
         sender = make_sender("a", credit=2)
-        assert sender.writable
+        states = [sender.writable]
         sender.write("b", 0.0)
-        assert not sender.writable
+        states.append(sender.writable)
+        assert states == [True, False]
         assert sender.write("c", 0.0) == []
 
     def test_an_ack_opens_the_window(self) -> None:
