@@ -1,0 +1,379 @@
+"""Two cores back to back over a link that drops, repeats, delays (and so reorders) and breaks."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from random import Random
+from typing import Protocol
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.protocol.events import (
+    Abort,
+    Ack,
+    Append,
+    BotBack,
+    BotLost,
+    Chunk,
+    Effect,
+    End,
+    EntryKind,
+    Finish,
+    Hold,
+    Nack,
+    Refuse,
+)
+from relay.protocol.limits import Limits
+from relay.protocol.rangeset import RangeSet
+from relay.protocol.receiver import StreamReceiver
+from relay.protocol.sender import StreamSender
+from relay.protocol.sending import (
+    Closed,
+    Feedback,
+    SendEffect,
+    SenderLimits,
+    Settled,
+    Stored,
+    Transmit,
+)
+from relay.protocol.texthash import content_hash
+
+STEPS_MAX = 50_000
+
+
+class Half(Protocol):
+    """The relay's half as the harness sees it."""
+
+    def receive(self, message: Chunk | End | Abort, now: float) -> list[Feedback]: ...
+    def state(self) -> Stored | Closed: ...
+    def connected(self, now: float) -> list[Feedback]: ...
+    def disconnected(self, now: float) -> None: ...
+    def next_deadline(self) -> float | None: ...
+    def handle_timer(self, now: float) -> list[Feedback]: ...
+
+
+@dataclass
+class PatientHalf:
+    """A tiny reference receiver: it stores by number and waits for ever for what is missing."""
+
+    credit: int
+    forgetful: bool = False
+    chunks: dict[int, str] = field(default_factory=dict)
+    end: End | None = None
+
+    def receive(self, message: Chunk | End | Abort, now: float) -> list[Feedback]:
+        match message:
+            case Chunk(content, sequence):
+                assert sequence is not None
+                known = self.chunks.setdefault(sequence, content)
+                assert known == content, "one sequence, two contents"
+            case End():
+                assert self.end in (None, message), "two different ends"
+                self.end = message
+            case Abort():
+                raise AssertionError("nothing failed here")
+        return [self.state()]
+
+    def state(self) -> Stored | Closed:
+        stored = RangeSet(sorted(self.chunks))
+        if self.end is not None and len(stored) == self.end.total_chunks:
+            return Closed("completed", len(stored), ())
+        ranges = stored.ranges()
+        upto = ranges[0][1] + 1 if ranges and ranges[0][0] == 0 else 0
+        return Stored(upto, tuple(r for r in ranges if r[0] > upto), self.credit)
+
+    def connected(self, now: float) -> list[Feedback]:
+        return []
+
+    def disconnected(self, now: float) -> None:
+        if self.forgetful:
+            self.chunks.clear()
+            self.end = None
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def handle_timer(self, now: float) -> list[Feedback]:
+        return []
+
+    @property
+    def text(self) -> str:
+        return "".join(self.chunks[sequence] for sequence in sorted(self.chunks))
+
+
+class RelayHalf:
+    """The real receiver, with the little that a shell does around it."""
+
+    def __init__(self, credit: int) -> None:
+        limits = replace(Limits(), credit=credit)
+        self.core = StreamReceiver(limits, opened_at=0.0, can_resend=True)
+        self.entries: list[str] = []
+
+    def receive(self, message: Chunk | End | Abort, now: float) -> list[Feedback]:
+        known = len(self.entries)
+        feedback = self._perform(self.core.receive(message, now))
+        if self.core.finished and known == len(self.entries):
+            feedback.append(self.state())  # a repeated end is answered again
+        return feedback
+
+    def state(self) -> Stored | Closed:
+        if self.core.finished:
+            report = self.core.report()
+            return Closed(report.outcome, report.total_chunks, report.missing)
+        return Stored(self.core.next_sequence, self.core.received, self.core.credit)
+
+    def connected(self, now: float) -> list[Feedback]:
+        return self._perform(self.core.receive(BotBack(can_resend=True), now))
+
+    def disconnected(self, now: float) -> None:
+        self.core.receive(BotLost(), now)
+
+    def next_deadline(self) -> float | None:
+        return self.core.next_deadline()
+
+    def handle_timer(self, now: float) -> list[Feedback]:
+        return self._perform(self.core.handle_timer(now))
+
+    def _perform(self, effects: list[Effect]) -> list[Feedback]:
+        feedback: list[Feedback] = []
+        for effect in effects:
+            match effect:
+                case Append(entries):
+                    self.entries += [
+                        entry.content
+                        for entry in entries
+                        if entry.kind in (EntryKind.CHUNK, EntryKind.REPAIR)
+                    ]
+                case Ack() | Finish():
+                    feedback.append(self.state())
+                case Nack() | Refuse():
+                    feedback.append(effect)
+                case Hold():
+                    pass
+                case _:
+                    pass
+        return feedback
+
+    @property
+    def text(self) -> str:
+        return "".join(self.entries)
+
+
+class Weather:
+    """Decides each frame's fate: how many copies arrive, and when."""
+
+    def __init__(self, random: Random, drop: float, duplicate: float, delay_max_s: float) -> None:
+        self._random = random
+        self._drop = drop
+        self._duplicate = duplicate
+        self._delay_max_s = delay_max_s
+
+    def arrivals(self, now: float) -> Iterator[float]:
+        for _ in range(2 if self._random.random() < self._duplicate else 1):
+            if self._random.random() >= self._drop:
+                yield now + self._random.uniform(0.001, self._delay_max_s)
+
+
+class Conversation:
+    """Runs a sender against a relay's half on virtual time, until the sender has settled."""
+
+    def __init__(self, sender: StreamSender, half: Half, weather: Weather) -> None:
+        self.now = 0.0
+        self.settled: Settled | None = None
+        self._sender = sender
+        self._half = half
+        self._weather = weather
+        self._connection = 0
+        self._connected = True
+        self._order = count()
+        self._agenda: list[tuple[float, int, str, object, int]] = []
+
+    def plan(self, at: float, what: str, value: object = None) -> None:
+        heapq.heappush(self._agenda, (at, next(self._order), what, value, self._connection))
+
+    def run(self, texts: list[str]) -> Settled:
+        self._writing = list(texts)
+        self.plan(0.0, "write")
+        for _ in range(STEPS_MAX):
+            if self.settled is not None:
+                return self.settled
+            self._step()
+        raise AssertionError("it never settles")
+
+    def _step(self) -> None:
+        timers = [
+            (at, name)
+            for at, name in (
+                (self._sender.next_deadline(), "sender"),
+                (self._half.next_deadline(), "half"),
+            )
+            if at is not None
+        ]
+        timer = min(timers, default=(float("inf"), ""))
+        if not self._agenda or timer[0] < self._agenda[0][0]:
+            assert timer[1], "nothing is going on and nothing is due: a deadlock"
+            self.now = max(self.now, timer[0])
+            if timer[1] == "sender":
+                self._perform(self._sender.handle_timer(self.now))
+            else:
+                self._answer(self._half.handle_timer(self.now))
+            return
+        at, _, what, value, connection = heapq.heappop(self._agenda)
+        self.now = max(self.now, at)
+        match what:
+            case "write":
+                self._write()
+            case "to_relay" if connection == self._connection:
+                assert isinstance(value, Chunk | End | Abort)
+                self._answer(self._half.receive(value, self.now))
+            case "to_bot" if connection == self._connection:
+                assert isinstance(value, Stored | Nack | Refuse | Closed)
+                self._perform(self._sender.receive(value, self.now))
+            case "break" if self._connected:
+                self._break()
+            case "mend" if not self._connected:
+                self._mend()
+
+    def _write(self) -> None:
+        while self._writing and self._sender.writable:
+            self._perform(self._sender.write(self._writing.pop(0), self.now))
+            if self._writing:
+                self.plan(self.now + 0.03, "write")
+                return
+        if self._writing:
+            self.plan(self.now + 0.03, "write")
+        else:
+            self._perform(self._sender.end(self.now))
+
+    def _break(self) -> None:
+        self._connected = False
+        self._connection += 1  # what is on its way is gone
+        self._half.disconnected(self.now)
+        self._perform(self._sender.connection_lost(self.now))
+        self.plan(self.now + 0.3, "mend")
+
+    def _mend(self) -> None:
+        self._connected = True
+        self._connection += 1
+        state = self._half.state()
+        if isinstance(state, Closed):
+            self._perform(self._sender.receive(state, self.now))
+        else:
+            self._perform(
+                self._sender.connection_restored(
+                    state.next_sequence, state.received, state.credit, self.now
+                )
+            )
+        self._answer(self._half.connected(self.now))
+
+    def _answer(self, feedback: list[Feedback]) -> None:
+        if self._connected:
+            for item in feedback:
+                for at in self._weather.arrivals(self.now):
+                    self.plan(at, "to_bot", item)
+
+    def _perform(self, effects: list[SendEffect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Settled):
+                assert self.settled is None, "settled twice"
+                self.settled = effect
+            elif isinstance(effect, Transmit):
+                assert self._connected, "sent into a broken connection"
+                for at in self._weather.arrivals(self.now):
+                    self.plan(at, "to_relay", effect.message)
+
+
+TEXTS = st.lists(
+    st.sampled_from(["a", "Hello ", "\n\n", " ", "你好", "🦞", "", "\ud83e", "\udd9e", "x" * 30]),
+    max_size=40,
+)
+BREAKS = st.lists(st.floats(0.0, 4.0), max_size=5)
+
+
+def expected(texts: list[str]) -> str:
+    """What a device should read: the text with its halves joined."""
+    units = "".join(texts).encode("utf-16-le", "surrogatepass")
+    return units.decode("utf-16-le", "replace")
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    texts=TEXTS,
+    breaks=BREAKS,
+    random=st.randoms(use_true_random=False),
+    loss=st.floats(0.0, 0.3),
+    credit=st.integers(1, 12),
+    forgetful=st.booleans(),
+)
+def test_a_patient_receiver_always_gets_the_whole_text(
+    texts: list[str],
+    breaks: list[float],
+    random: Random,
+    loss: float,
+    credit: int,
+    forgetful: bool,
+) -> None:
+    """Whatever is dropped, repeated, reordered or cut, and even if the relay forgets it all."""
+    half = PatientHalf(credit, forgetful)
+    patient = SenderLimits(give_up_s=1e6, chunk_bytes_max=16)
+    weather = Weather(random, drop=loss, duplicate=loss, delay_max_s=0.3)
+    conversation = Conversation(StreamSender(credit, patient), half, weather)
+    for at in breaks:
+        conversation.plan(at, "break")
+    settled = conversation.run(texts)
+    assert half.text == expected(texts)
+    assert settled == Settled("completed", len(half.chunks), ())
+    assert half.end is not None
+    assert half.end.content_hash == content_hash(half.text)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    texts=TEXTS,
+    breaks=BREAKS,
+    random=st.randoms(use_true_random=False),
+    loss=st.floats(0.0, 0.3),
+    credit=st.integers(1, 12),
+)
+def test_sender_and_receiver_agree_on_the_outcome(
+    texts: list[str], breaks: list[float], random: Random, loss: float, credit: int
+) -> None:
+    """Completed means the whole text; anything else names exactly what the relay lacks."""
+    half = RelayHalf(credit)
+    weather = Weather(random, drop=loss, duplicate=loss, delay_max_s=0.1)
+    conversation = Conversation(StreamSender(credit), half, weather)
+    for at in breaks:
+        conversation.plan(at, "break")
+    settled = conversation.run(texts)
+    state = half.state()
+    assert state == Closed(settled.outcome, settled.total_chunks, settled.missing)
+    if settled.outcome == "completed":
+        assert half.text == expected(texts)
+        assert settled.missing == ()
+    else:
+        assert settled.missing
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    texts=TEXTS,
+    breaks=BREAKS,
+    random=st.randoms(use_true_random=False),
+    credit=st.integers(1, 12),
+)
+def test_with_tcp_between_them_every_answer_is_completed(
+    texts: list[str], breaks: list[float], random: Random, credit: int
+) -> None:
+    """Frames that are neither dropped nor repeated, only cut off, lose nothing at all."""
+    half = RelayHalf(credit)
+    weather = Weather(random, drop=0.0, duplicate=0.0, delay_max_s=0.1)
+    conversation = Conversation(StreamSender(credit), half, weather)
+    for at in breaks:
+        conversation.plan(at, "break")
+    settled = conversation.run(texts)
+    assert settled.outcome == "completed"
+    assert half.text == expected(texts)
