@@ -1,1 +1,1 @@
-"""wire."""
+"""What goes over the wire, both ways and for both ends: pure functions between JSON and values."""

@@ -1,0 +1,78 @@
+"""Log entries and positions as text: what brokers store and what `Last-Event-ID` says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from relay.protocol.events import Entry, EntryKind, Position
+from relay.protocol.status import Outcome
+
+_POSITION = re.compile(r"([A-Za-z0-9_-]{1,32})\.(0|[1-9][0-9]{0,14})")
+
+
+class MalformedPosition(ValueError):
+    """The token is not `<epoch>.<offset>`."""
+
+
+class MalformedEntry(ValueError):
+    """The stored fields are not an entry: another version's, or not ours."""
+
+
+def format_position(position: Position) -> str:
+    """Return the token, for example `"b3f9.17"`: safe in a header, a query and an SSE id."""
+    return f"{position.epoch}.{position.offset}"
+
+
+def parse_position(token: str) -> Position:
+    """Return the position. Raises `MalformedPosition` for all but what `format_position` writes.
+
+    The epoch is 1 to 32 of `[A-Za-z0-9_-]`, the offset decimal without leading zeros.
+    """
+    match = _POSITION.fullmatch(token)
+    if match is None:
+        raise MalformedPosition("a position is <epoch>.<offset>, as given in an event's id")
+    return Position(match[1], int(match[2]))
+
+
+def to_fields(entry: Entry) -> dict[str, str]:
+    """Return the entry as flat fields. What is None or empty is left out.
+
+    `carry` is half of a surrogate pair, which UTF-8 cannot say, so it is written in hexadecimal.
+    """
+    fields = {"offset": str(entry.offset), "kind": entry.kind.value, "at": repr(entry.at)}
+    if entry.content:
+        fields["content"] = entry.content
+    if entry.sequence is not None:
+        fields["sequence"] = str(entry.sequence)
+    if entry.carry:
+        fields["carry"] = f"{ord(entry.carry):x}"
+    if entry.total_chunks is not None:
+        fields["total_chunks"] = str(entry.total_chunks)
+    if entry.outcome is not None:
+        fields["outcome"] = entry.outcome.value
+    return fields
+
+
+def from_fields(fields: Mapping[str, str]) -> Entry:
+    """Return the entry that `to_fields` wrote. Raises `MalformedEntry`."""
+    try:
+        outcome = fields.get("outcome")
+        carry = fields.get("carry")
+        return Entry(
+            offset=int(fields["offset"]),
+            kind=EntryKind(fields["kind"]),
+            at=float(fields["at"]),
+            content=fields.get("content", ""),
+            sequence=_count(fields, "sequence"),
+            carry="" if carry is None else chr(int(carry, 16)),
+            total_chunks=_count(fields, "total_chunks"),
+            outcome=None if outcome is None else Outcome(outcome),
+        )
+    except (KeyError, ValueError, OverflowError) as error:
+        raise MalformedEntry(f"not an entry: {error}") from error
+
+
+def _count(fields: Mapping[str, str], key: str) -> int | None:
+    value = fields.get(key)
+    return None if value is None else int(value)
