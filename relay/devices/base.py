@@ -8,9 +8,7 @@ from typing import Protocol
 
 from relay.protocol.events import Entry
 
-JsonValue = (
-    None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
-)
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 """Anything that JSON can say."""
 
 
@@ -42,6 +40,30 @@ class StreamView:
     conversation_id: str
     agent_id: str
     lang: str
+
+
+class InvalidRequest(ValueError):
+    """A device's request cannot be understood; `field` names what is wrong with it.
+
+    `conversation_id`, `agent_id` and `lang` are set as far as they could be read, so that the error
+    can still be shown where the question was asked, and in its language.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str,
+        conversation_id: str = "",
+        agent_id: str = "",
+        lang: str = "zh",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.conversation_id = conversation_id
+        self.agent_id = agent_id
+        self.lang = lang
 
 
 class DeviceProtocol(Protocol):

@@ -1,0 +1,84 @@
+"""The Lingzhu protocol: glasses whose platform asks over `POST` and reads an SSE answer.
+
+Every answer ends the same way, because a device that sees no end shows "thinking" for ever: one
+`message` with `is_finish` true, then one `done` that never repeats `answer_stream` (the glasses
+would show it twice). The protocol has no error event: an error is an answer that says so.
+There is no resume; when the user speaks again the platform sends a new request.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from relay.devices.base import Ask, JsonValue, StreamView
+from relay.devices.lingzhu_request import read_request
+from relay.devices.texts import text
+from relay.protocol.events import Entry, EntryKind
+from relay.protocol.status import Outcome
+from relay.wire import jsontext, sse
+
+_SPEAKS_FOR_ITSELF = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE})
+
+
+class LingzhuProtocol:
+    """See the module."""
+
+    name = "lingzhu"
+    can_resume = False
+
+    def read_request(self, body: bytes) -> Ask:
+        """Return what is asked. Raises `InvalidRequest`."""
+        return read_request(body)
+
+    def encode(self, entry: Entry, view: StreamView) -> bytes:
+        """Return the frames for one entry; empty where it is not shown."""
+        match entry.kind:
+            case EntryKind.CHUNK | EntryKind.REPAIR | EntryKind.GAP:
+                # Whitespace is content; only the empty string shows nothing.
+                return _answer(entry.content, view) if entry.content else b""
+            case EntryKind.ENDING:
+                return b""
+            case EntryKind.END:
+                return _finish(_last_words(entry, view.lang), view.conversation_id, view.agent_id)
+            case _:
+                assert_never(entry.kind)
+
+    def encode_error(self, code: str, *, conversation_id: str, agent_id: str, lang: str) -> bytes:
+        """Return a whole answer for an error before there is a stream.
+
+        `code` is one of `relay.errors` (`unauthorized`, `bad_request`, `limit_reached`); every
+        other one is shown as `internal`.
+        """
+        return _finish(text(code, lang), conversation_id, agent_id)
+
+
+def _last_words(entry: Entry, lang: str) -> str:
+    if entry.outcome is None or entry.outcome in _SPEAKS_FOR_ITSELF:
+        return entry.content
+    # Behind an answer that broke off, the text starts on a line of its own.
+    separator = "\n" if entry.offset > 1 else ""
+    return f"{entry.content}{separator}{text(entry.outcome, lang)}"
+
+
+def _answer(content: str, view: StreamView) -> bytes:
+    return _frame("message", view.conversation_id, view.agent_id, content, finish=False)
+
+
+def _finish(content: str, conversation_id: str, agent_id: str) -> bytes:
+    message = _frame("message", conversation_id, agent_id, content, finish=True)
+    return message + _frame("done", conversation_id, agent_id, None, finish=True)
+
+
+def _frame(
+    event: str, conversation_id: str, agent_id: str, content: str | None, *, finish: bool
+) -> bytes:
+    shown: dict[str, JsonValue] = {} if content is None else {"answer_stream": content}
+    data: dict[str, JsonValue] = {
+        "role": "agent",
+        "type": "answer",
+        **shown,
+        "message_id": conversation_id,
+        "agent_id": agent_id,
+        "is_finish": finish,
+    }
+    return sse.encode_event(jsontext.dumps_ascii(data), event=event)

@@ -1,0 +1,52 @@
+"""The plain protocol: what any SSE client can read, with positions as ids.
+
+Every event has the default name, an id of `<epoch>.<offset>` and one object of JSON as data. A
+client that reconnects sends the last id as `Last-Event-ID` and goes on behind it.
+
+    {"type": "stream_chunk", "session_id", "sequence", "content"}
+    {"type": "stream_repair", "session_id", "content"}      text that a verified summary supplied
+    {"type": "stream_gap", "session_id", "content"}         what stands for sequences given up
+    {"type": "stream_end", "session_id", "outcome", "total_chunks"}
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from relay.devices.base import JsonValue, StreamView
+from relay.protocol.events import Entry, EntryKind, Position
+from relay.wire import jsontext, sse
+from relay.wire.entry import format_position
+
+
+class PlainProtocol:
+    """See the module."""
+
+    name = "plain"
+    can_resume = True
+
+    def encode(self, entry: Entry, view: StreamView) -> bytes:
+        """Return the event for one entry; empty where it is not shown."""
+        fields = _fields(entry)
+        if fields is None:
+            return b""
+        kind, rest = fields
+        data: dict[str, JsonValue] = {"type": kind, "session_id": view.stream_id, **rest}
+        position = format_position(Position(view.epoch, entry.offset))
+        return sse.encode_event(jsontext.dumps_ascii(data), id=position)
+
+
+def _fields(entry: Entry) -> tuple[str, dict[str, JsonValue]] | None:
+    match entry.kind:
+        case EntryKind.CHUNK:
+            return "stream_chunk", {"sequence": entry.sequence, "content": entry.content}
+        case EntryKind.REPAIR:
+            return "stream_repair", {"content": entry.content}
+        case EntryKind.GAP:
+            return "stream_gap", {"content": entry.content}
+        case EntryKind.ENDING:
+            return None
+        case EntryKind.END:
+            return "stream_end", {"outcome": entry.outcome, "total_chunks": entry.total_chunks}
+        case _:
+            assert_never(entry.kind)
