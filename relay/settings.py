@@ -287,7 +287,11 @@ def settings_table() -> str:
     """Return every setting with its default, unit and meaning, as a Markdown table."""
     rows = [("variable", "default", "unit", "meaning"), ("---", "---", "---", "---")]
     for item in fields(Settings):
-        default = "" if item.name == "secret" or item.default == () else f"`{_raw(item.default)}`"
+        default = (
+            ""
+            if item.name == "secret" or item.default == ()
+            else f"`{_raw(cast('SettingValue', item.default))}`"
+        )
         unit, about = item.metadata["unit"], item.metadata["about"]
         rows.append((f"`{PREFIX}{item.name.upper()}`", default, unit, about))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

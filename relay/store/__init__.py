@@ -1,1 +1,9 @@
-"""store."""
+"""The database: bots, keys and traces. Nothing here is on the way of a chunk.
+
+models      the tables
+engine      how a SQLite file and a PostgreSQL server are opened, read and written
+migrate     brings a schema up to date
+secrets     how tokens are made, kept and compared
+bots  access_keys  admin_tokens  traces    the queries, one module per table
+store       the facade that the composition root opens
+"""

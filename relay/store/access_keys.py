@@ -1,0 +1,66 @@
+"""Queries for access keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import bindparam, or_, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from relay.errors import BadRequest
+from relay.store.bots import checked_name
+from relay.store.models import AccessKey, moment
+from relay.store.secrets import fingerprint, matches
+
+TOUCH_S: Final = 60.0
+"""`last_used_at` is exact to this. The reference wrote the row on every request."""
+
+
+async def add(session: AsyncSession, name: str, key: str, *, now: float) -> AccessKey:
+    """Add an access key. Raises `BadRequest` where the name cannot be one or the key exists."""
+    stored = fingerprint(key)
+    row = AccessKey(
+        name=checked_name(name),
+        key_prefix=stored.prefix,
+        key_hash=stored.hash,
+        created_at=moment(now),
+    )
+    session.add(row)
+    try:
+        await session.flush()
+    except IntegrityError:
+        raise BadRequest("this access key exists already", field="key") from None
+    return row
+
+
+async def by_key(session: AsyncSession, key: str) -> AccessKey | None:
+    """Return the access key, unless it was revoked or switched off."""
+    query = select(AccessKey).where(
+        col(AccessKey.key_hash) == fingerprint(key).hash,
+        col(AccessKey.is_active),
+        col(AccessKey.revoked_at).is_(None),
+    )
+    row = (await session.exec(query)).one_or_none()
+    return row if row is not None and matches(key, row.key_hash) else None
+
+
+async def touch(session: AsyncSession, used: Mapping[int, float]) -> None:
+    """Record when keys were last used: id -> seconds. Rows newer than a minute stay as they are."""
+    if not used:
+        return
+    last = col(AccessKey.last_used_at)
+    query = (
+        update(AccessKey)
+        .where(col(AccessKey.id) == bindparam("key_id"))
+        .where(or_(last.is_(None), last <= bindparam("stale")))
+        .values(last_used_at=bindparam("used"))
+    )
+    values = [
+        {"key_id": key_id, "used": moment(at), "stale": moment(at - TOUCH_S)}
+        for key_id, at in used.items()
+    ]
+    connection = await session.connection()
+    await connection.execute(query, values)

@@ -1,0 +1,157 @@
+"""How a database is opened, read and written: SQLite by aiosqlite, PostgreSQL by asyncpg."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from relay.errors import StoreError
+
+BUSY_TIMEOUT_S: Final = 5.0
+"""How long a SQLite writer waits for another one."""
+
+COMMAND_TIMEOUT_S: Final = 10.0
+"""How long PostgreSQL may take for a statement; asyncpg by itself waits for ever."""
+
+_WRITES: Final = "relay_writes"
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+
+class Database:
+    """An open database. `read` and `write` are its two kinds of transaction."""
+
+    __slots__ = ("engine", "url")
+
+    def __init__(self, url: str) -> None:
+        self.url = database_url(url)
+        self.engine = _engine(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is a file that only one process writes at a time."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction that only reads; on SQLite it waits for no writer.
+
+        Raises `StoreError` for everything that goes wrong with the database in the block.
+        """
+        with database_errors():
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction that writes; it is committed at the end of the block.
+
+        On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`). A deferred one takes it at
+        its first write, and if another writer committed since it first read, it fails without
+        waiting. Raises `StoreError` for everything that goes wrong with the database.
+        """
+        with database_errors():
+            engine = writing(self.engine)
+            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+
+    async def close(self) -> None:
+        """Close all connections. The object is of no use afterwards."""
+        await self.engine.dispose()
+
+
+def writing(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same engine and pool, with transactions that take SQLite's write lock."""
+    return engine.execution_options(**{_WRITES: True})
+
+
+def database_url(url: str) -> URL:
+    """Read a URL and fill in its async driver. Raises `StoreError` where it is of no use."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError("the database URL cannot be read") from None
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None or parsed.drivername not in (driver, parsed.get_backend_name()):
+        raise StoreError(
+            f"{parsed.drivername} is not supported; use {' or '.join(_DRIVERS.values())}"
+        )
+    return parsed.set(drivername=driver)
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn what the drivers raise into `StoreError`, in one line and without the parameters."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StoreError(f"the database failed: {_first_line(error.orig)}") from error
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise StoreError(f"the database failed: {_first_line(error)}") from error
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is away, busy or full, rather than at odds with what was written."""
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state:
+            # 08 connection, 53 out of resources, 57 shut down or cancelled, 58 disk, XX broken;
+            # 25006 read only, 40 rolled back, 55 locked. All others speak of the row.
+            return state == "25006" or state[:2] in {"08", "40", "53", "55", "57", "58", "XX"}
+        return error.connection_invalidated or _sqlite_code(error) in _SQLITE_OUTAGES
+    return isinstance(error, OSError | TimeoutError | PoolTimeout)
+
+
+# The primary codes of SQLITE_BUSY, LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB.
+_SQLITE_OUTAGES: Final = frozenset({5, 6, 8, 10, 11, 13, 14, 26})
+
+
+def _sqlite_code(error: DBAPIError) -> int:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else 0
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        event.listen(engine.sync_engine, "connect", _sqlite_connected)
+        event.listen(engine.sync_engine, "begin", _sqlite_begins)
+        return engine
+    query = dict(url.query)
+    # libpq's word; asyncpg knows it as `ssl`.
+    mode = query.pop("sslmode", None)
+    url = url.set(query=query | {"ssl": mode} if mode else query)
+    return create_async_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={"command_timeout": COMMAND_TIMEOUT_S, "timeout": COMMAND_TIMEOUT_S},
+    )
+
+
+def _sqlite_connected(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions by itself, deferred and only before some statements.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _sqlite_begins(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,141 @@
+"""The tables. migrations/ creates them; a test holds the two equal.
+
+Counts and ids are BigInteger: a bot may state any number up to 2**63 - 1, and an int32 column
+would then fail the whole batch that the row is in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Double, Integer, MetaData, Text, TypeDecorator
+from sqlmodel import Field, SQLModel
+
+NAMING: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""Without names a constraint cannot be dropped again on SQLite, where the table is copied."""
+
+NAME_CHARS_MAX: Final = 255
+
+ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only where the type is spelled INTEGER; it holds 64 bits too."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment with its zone on both sides. SQLite keeps no zone and would return a naive one."""
+
+    # SQLAlchemy declares these wider than a decorator needs them, and reads them from the class.
+    impl = DateTime(timezone=True)  # type: ignore[mutable-override]
+    cache_ok = True  # type: ignore[mutable-override]
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Write UTC, whatever zone the moment was given in."""
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Read UTC."""
+        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Record(SQLModel):
+    """Base of all tables. The table's name overrides what SQLModel would derive from the class."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    # An id is never given twice: a trace of a deleted bot must not become that of the next one.
+    __table_args__ = {"sqlite_autoincrement": True}
+
+
+class Bot(Record, table=True):
+    """A bot and the user whose questions it gets."""
+
+    __tablename__ = "bots"  # type: ignore[mutable-override]
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
+    name: str = Field(max_length=NAME_CHARS_MAX)
+    description: str = Field(default="", sa_type=Text)
+    status: str = Field(default="offline")
+    rokid_user_id: str | None = Field(default=None, unique=True)
+    rokid_device_id: str | None = Field(default=None)
+    token_prefix: str
+    token_hash: str = Field(unique=True)
+    created_at: datetime = Field(sa_type=UtcTime)
+    updated_at: datetime = Field(sa_type=UtcTime)
+
+
+class AccessKey(Record, table=True):
+    """What a device's platform authenticates with."""
+
+    __tablename__ = "access_keys"  # type: ignore[mutable-override]
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
+    name: str = Field(max_length=NAME_CHARS_MAX)
+    description: str = Field(default="", sa_type=Text)
+    key_prefix: str
+    key_hash: str = Field(unique=True)
+    is_active: bool = Field(default=True)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    created_at: datetime = Field(sa_type=UtcTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class AdminToken(Record, table=True):
+    """What an administrator authenticates with."""
+
+    __tablename__ = "admin_tokens"  # type: ignore[mutable-override]
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
+    token_prefix: str
+    token_hash: str = Field(unique=True)
+    created_at: datetime = Field(sa_type=UtcTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class StreamTrace(Record, table=True):
+    """One finished stream. `relay.node.tracer.TraceRow` says what the columns hold."""
+
+    __tablename__ = "stream_traces"  # type: ignore[mutable-override]
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
+    trace_id: str = Field(unique=True)
+    stream_id: str = Field(index=True)
+    message_id: str = Field(index=True)
+    agent_id: str
+    user_id: str
+    bot_id: int | None = Field(default=None, index=True, sa_type=BigInteger)
+    access_key_id: int = Field(sa_type=BigInteger)
+    sdk_version: str
+    protocol: int = Field(sa_type=BigInteger)
+    status: str = Field(index=True)
+    outcome: str
+    events: str = Field(sa_type=Text)
+    sdk_content: str = Field(sa_type=Text)
+    sse_content: str = Field(sa_type=Text)
+    sdk_chunk_count: int = Field(sa_type=BigInteger)
+    sse_chunk_count: int = Field(sa_type=BigInteger)
+    sdk_total_chunks: int | None = Field(default=None, sa_type=BigInteger)
+    missing_sequences: str = Field(sa_type=Text)
+    loss_position: str | None = None
+    loss_hop: str | None = None
+    repaired_by: str | None = None
+    first_chunk_delay: int | None = Field(default=None, sa_type=BigInteger)
+    avg_chunk_interval: int | None = Field(default=None, sa_type=BigInteger)
+    last_chunk_delay: int | None = Field(default=None, sa_type=BigInteger)
+    ack_delay_p50: float | None = Field(default=None, sa_type=Double)
+    ack_delay_p99: float | None = Field(default=None, sa_type=Double)
+    delivery_delay_p50: float | None = Field(default=None, sa_type=Double)
+    delivery_delay_p99: float | None = Field(default=None, sa_type=Double)
+    timeline: str = Field(sa_type=Text)
+    anomaly: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(index=True, sa_type=UtcTime)
+    updated_at: datetime = Field(sa_type=UtcTime)
+
+
+def moment(now: float) -> datetime:
+    """Return seconds since the epoch as the columns keep them; microseconds survive."""
+    return datetime.fromtimestamp(now, UTC)

@@ -1,0 +1,143 @@
+"""The store as the composition root sees it: one object, one method for each thing it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+
+from relay.clock import Clock, SystemClock
+from relay.node.tracer import TraceRow
+from relay.store import access_keys, admin_tokens, bots, traces
+from relay.store.engine import Database
+from relay.store.migrate import prepare
+from relay.store.models import AccessKey, AdminToken, Bot
+
+
+class Store:
+    """An open database whose schema is the newest.
+
+    Every method raises `StoreError` where the database fails. None of them is on a chunk's way.
+    """
+
+    __slots__ = ("_clock", "_database", "_used")
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._used: dict[int, float] = {}
+
+    @classmethod
+    async def open(cls, url: str, clock: Clock | None = None) -> Store:
+        """Open the database at `url`. A SQLite file is made and migrated where it needs to be.
+
+        Raises `StoreError` where another database's schema is behind, or cannot be reached.
+        """
+        database = Database(url)
+        try:
+            await prepare(database)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, clock or SystemClock())
+
+    async def close(self) -> None:
+        """Write what is left to write and close all connections."""
+        try:
+            await self._flush_used()
+        finally:
+            await self._database.close()
+
+    async def ping(self) -> None:
+        """Ask the database for an answer; raises `StoreError` where there is none."""
+        async with self._database.read() as session:
+            await (await session.connection()).execute(text("SELECT 1"))
+
+    # --- bots -----------------------------------------------------------------------------
+
+    async def add_bot(self, name: str, token: str, *, user_id: str | None = None) -> Bot:
+        """Add a bot. Raises `BadRequest` for a bad name and for a user or token that is taken."""
+        async with self._database.write() as session:
+            return await bots.add(session, name, token, user_id=user_id, now=self._clock.now())
+
+    async def replace_bot_token(self, bot: Bot, token: str) -> None:
+        """Give the bot another token."""
+        async with self._database.write() as session:
+            await bots.replace_token(session, bot, token, now=self._clock.now())
+
+    async def bot_by_token(self, token: str) -> Bot | None:
+        """Return the bot that this token belongs to."""
+        async with self._database.read() as session:
+            return await bots.by_token(session, token)
+
+    async def bot_by_user(self, user_id: str) -> Bot | None:
+        """Return the bot that answers this user."""
+        async with self._database.read() as session:
+            return await bots.by_user(session, user_id)
+
+    async def bot(self, bot_id: int) -> Bot | None:
+        """Return the bot with this id."""
+        async with self._database.read() as session:
+            return await bots.get(session, bot_id)
+
+    # --- keys -----------------------------------------------------------------------------
+
+    async def add_access_key(self, name: str, key: str) -> AccessKey:
+        """Add an access key. Raises `BadRequest` for a bad name and a key that is taken."""
+        async with self._database.write() as session:
+            return await access_keys.add(session, name, key, now=self._clock.now())
+
+    async def access_key_by_key(self, key: str) -> AccessKey | None:
+        """Return the access key if it is valid; its use is recorded with the next traces."""
+        async with self._database.read() as session:
+            found = await access_keys.by_key(session, key)
+        if found is not None and found.id is not None:
+            now = self._clock.now()
+            if (
+                found.last_used_at is None
+                or now - found.last_used_at.timestamp() > access_keys.TOUCH_S
+            ):
+                self._used[found.id] = now
+        return found
+
+    async def add_admin_token(self, token: str) -> AdminToken:
+        """Add an administrator's token. Raises `BadRequest` where it is taken."""
+        async with self._database.write() as session:
+            return await admin_tokens.add(session, token, now=self._clock.now())
+
+    async def verify_admin(self, token: str) -> bool:
+        """Whether this is an administrator's token that was not revoked."""
+        async with self._database.read() as session:
+            return await admin_tokens.verify(session, token)
+
+    # --- traces ---------------------------------------------------------------------------
+
+    async def write_traces(self, rows: Sequence[TraceRow]) -> int:
+        """Store these rows; returns how many the database would not take.
+
+        Raises `StoreError` where it took none or only some because it is away: write them again.
+        """
+        lost = await traces.upsert_batch(self._database, rows, now=self._clock.now())
+        await self._flush_used()
+        return lost
+
+    async def trace(self, trace_id: str) -> TraceRow | None:
+        """Return the trace with this id."""
+        async with self._database.read() as session:
+            return await traces.get(session, trace_id)
+
+    async def traces(self, *, limit: int, offset: int = 0) -> list[TraceRow]:
+        """Return at most `limit` traces, newest first, after leaving out `offset` of them."""
+        async with self._database.read() as session:
+            return await traces.newest(session, limit=limit, offset=offset)
+
+    async def trace_count(self) -> int:
+        """Return how many traces there are."""
+        async with self._database.read() as session:
+            return await traces.count(session)
+
+    async def _flush_used(self) -> None:
+        used, self._used = self._used, {}
+        if used:
+            async with self._database.write() as session:
+                await access_keys.touch(session, used)
