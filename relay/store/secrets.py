@@ -20,6 +20,9 @@ PREFIX_CHARS: Final = 8
 TOKEN_CHARS_MAX: Final = 512
 """Tokens travel in URLs and headers, which proxies cut at some length."""
 
+WEAK_CHARS: Final = 22
+"""A token shorter than this has under 128 bits even in base 64."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
