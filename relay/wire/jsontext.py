@@ -110,7 +110,7 @@ def _may_be_deep(text: str | bytes) -> bool:
 
 def _is_deeper_than(value: JsonValue, levels: int) -> bool:
     layer: list[JsonValue] = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         layer = [
             child
             for node in layer
