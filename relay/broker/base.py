@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 from relay.protocol.events import Entry, HeldChunk
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class StreamLog(Protocol):
     *Waking is a hint.* `watch` calls back after something was appended; it may call late,
     twice or for nothing, and a reader always goes by what it reads.
     """
+
+    @property
+    def durability(self) -> str:
+        """What an ACK survives: `"memory"`, `"redis"` or `"redis+wait"`. Told to the bot."""
+        ...
 
     def create(self, meta: StreamMeta) -> Awaitable[LogSnapshot] | LogSnapshot:
         """Make an empty log, granted to the caller (fence 1). Its epoch is new and unique.
@@ -129,9 +136,7 @@ class CommandMailbox(Protocol):
     SDK process with the same token would otherwise answer every question twice.
     """
 
-    def listen(
-        self, bot_id: int, deliver: Callable[[Letter], None]
-    ) -> Awaitable[int] | int:
+    def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> Awaitable[int] | int:
         """Become the bot's listener. Returns the connection's fence: a newer one is higher."""
         ...
 
@@ -154,3 +159,11 @@ class Presence(Protocol):
     def online(self) -> Awaitable[frozenset[int]] | frozenset[int]:
         """The ids of all bots that are connected, on any node."""
         ...
+
+
+async def settle(result: Awaitable[_T] | _T) -> _T:
+    """Await what a port returned, where it is not there yet."""
+    if isinstance(result, Awaitable):
+        # A port's results are plain values; none of them is awaitable itself.
+        return cast("_T", await result)
+    return result

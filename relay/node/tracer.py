@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
 
 from relay.devices.base import JsonValue
 
@@ -47,3 +53,94 @@ class TraceRow:
     timeline: list[JsonValue] = field(default_factory=list)
     """`[sequence, received_ms, acked_ms, delivered_ms | null, length]` for each chunk."""
     anomaly: dict[str, JsonValue] | None = None
+
+
+class TraceSink(Protocol):
+    """Where trace rows go."""
+
+    async def write_traces(self, rows: Sequence[TraceRow]) -> int:
+        """Insert or update the rows by trace id; returns how many could not be stored."""
+        ...
+
+
+MakeRow = Callable[[], Awaitable[TraceRow]]
+"""Makes a row when the tracer gets to it, so that nothing is computed on the data path."""
+
+
+class Tracer:
+    """Writes trace rows in batches, off the data path.
+
+    `submit` never waits and never fails: where the store is too slow or broken, rows are
+    lost, and `lost` counts them. Delivery never depends on any of it.
+    """
+
+    def __init__(
+        self,
+        sink: TraceSink,
+        *,
+        batch_rows: int = 500,
+        batch_s: float = 0.2,
+        backlog_max: int = 10_000,
+    ) -> None:
+        self.lost = 0
+        """Rows that will never be stored."""
+        self._sink = sink
+        self._batch_rows = batch_rows
+        self._batch_s = batch_s
+        self._backlog_max = backlog_max
+        self._backlog: dict[str, MakeRow] = {}
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._log = structlog.get_logger("relay.tracer")
+
+    @property
+    def backlog(self) -> int:
+        """Rows that wait to be written."""
+        return len(self._backlog)
+
+    def submit(self, trace_id: str, make: MakeRow) -> None:
+        """Have a row written soon. A newer row of the same trace replaces one that waits."""
+        if trace_id not in self._backlog and len(self._backlog) >= self._backlog_max:
+            self.lost += 1
+            return
+        self._backlog[trace_id] = make
+        self._news.set()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run(), name="tracer", context=Context())
+
+    async def stop(self) -> None:
+        """Write what waits, then stop."""
+        self._stopping = True
+        self._news.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while not (self._stopping and not self._backlog):
+            await self._news.wait()
+            if not self._stopping:
+                # Not a wait for something to become true: it lets a batch gather.
+                await asyncio.sleep(self._batch_s)
+            self._news.clear()
+            while self._backlog:
+                await self._write_batch()
+
+    async def _write_batch(self) -> None:
+        taken = [self._backlog.pop(key) for key in list(self._backlog)[: self._batch_rows]]
+        rows: list[TraceRow] = []
+        for make in taken:
+            try:
+                rows.append(await make())
+            except Exception:  # noqa: BLE001  # one bad row must not cost the others
+                self.lost += 1
+                self._log.exception("a trace row could not be made")
+        try:
+            lost = await self._sink.write_traces(rows)
+        except Exception:  # noqa: BLE001  # whatever the store does, delivery goes on
+            lost = len(rows)
+            self._log.exception("trace rows could not be stored", rows=lost)
+        self.lost += lost

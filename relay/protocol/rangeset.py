@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges, ascending and not touching: `((0, 4), (6, 6))`."""
@@ -98,6 +99,18 @@ def count(ranges: Ranges) -> int:
     return sum(last - first + 1 for first, last in ranges)
 
 
-def expand(ranges: Ranges) -> list[int]:
-    """Return every number of the inclusive ranges."""
-    return [number for first, last in ranges for number in range(first, last + 1)]
+def merge(left: Ranges, right: Ranges) -> Ranges:
+    """Return the union of two sets of inclusive ranges."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted((*left, *right)):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def expand(ranges: Ranges, limit: int) -> list[int]:
+    """Return the first `limit` numbers of the inclusive ranges."""
+    numbers = (number for first, last in ranges for number in range(first, last + 1))
+    return list(islice(numbers, limit))

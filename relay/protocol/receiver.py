@@ -108,6 +108,8 @@ class StreamReceiver:
     @property
     def received(self) -> Ranges:
         """The early sequences that are stored, as inclusive ranges."""
+        if not self._state.sequencer.held_count:
+            return ()
         return RangeSet(chunk.sequence for chunk in self._state.sequencer.held).ranges()
 
     @property

@@ -1,0 +1,167 @@
+"""The broker of a single process: everything in dictionaries, everything done at once.
+
+Not a mock: it is what most relays run on. What it cannot do is outlive its process, so an
+ACK at this level ("memory") survives everything but the end of the relay.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from relay.broker.base import Letter, LogSnapshot, StreamMeta
+from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
+from relay.protocol.events import Entry, EntryKind, HeldChunk
+
+DURABILITY = "memory"
+
+
+def new_epoch() -> str:
+    """Return a new log identity: 64 random bits, so that two logs never share one."""
+    return secrets.token_hex(8)
+
+
+@dataclass(slots=True)
+class _Log:
+    meta: StreamMeta
+    epoch: str
+    fence: int = 1
+    entries: list[Entry] = field(default_factory=list)
+    held: dict[int, HeldChunk] = field(default_factory=dict)
+    watchers: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+
+class MemoryLog:
+    """`StreamLog` in memory. No method awaits or copies more than it returns."""
+
+    @property
+    def durability(self) -> str:
+        """See `StreamLog.durability`."""
+        return DURABILITY
+
+    def __init__(self, *, epochs: Callable[[], str] = new_epoch) -> None:
+        self._epochs = epochs
+        self._logs: dict[str, _Log] = {}
+        self._watcher_id = 0
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def create(self, meta: StreamMeta) -> LogSnapshot:
+        """See `StreamLog.create`."""
+        if meta.stream_id in self._logs:
+            raise StreamExists(meta.stream_id)
+        log = self._logs[meta.stream_id] = _Log(meta, self._epochs())
+        return _snapshot(log)
+
+    def claim(self, stream_id: str) -> LogSnapshot:
+        """See `StreamLog.claim`."""
+        log = self._log(stream_id)
+        log.fence += 1
+        return _snapshot(log)
+
+    def append(
+        self,
+        stream_id: str,
+        fence: int,
+        offset: int,
+        entries: Sequence[Entry],
+        held: Sequence[HeldChunk],
+    ) -> None:
+        """See `StreamLog.append`. Done when it returns."""
+        log = self._log(stream_id)
+        if fence != log.fence:
+            raise Fenced(f"fence {fence} is not {log.fence}")
+        if offset != len(log.entries) + 1:
+            raise OffsetMismatch(f"offset {offset} is not {len(log.entries) + 1}")
+        for chunk in held:
+            log.held[chunk.sequence] = chunk
+        log.entries.extend(entries)
+        if log.held:
+            for entry in entries:
+                if entry.kind is EntryKind.CHUNK and entry.sequence is not None:
+                    log.held.pop(entry.sequence, None)
+        if entries:
+            for wake in tuple(log.watchers.values()):
+                wake()
+
+    def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+        """See `StreamLog.read`."""
+        return self._log(stream_id).entries[after : after + limit]
+
+    def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
+        """See `StreamLog.describe`."""
+        log = self._log(stream_id)
+        return log.meta, log.epoch
+
+    def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """See `StreamLog.watch`."""
+        watchers = self._log(stream_id).watchers
+        self._watcher_id += 1
+        mine = self._watcher_id
+        watchers[mine] = wake
+
+        def stop() -> None:
+            watchers.pop(mine, None)
+
+        return stop
+
+    def drop(self, stream_id: str) -> None:
+        """See `StreamLog.drop`."""
+        log = self._logs.pop(stream_id, None)
+        if log is not None:
+            for wake in tuple(log.watchers.values()):
+                wake()
+
+    def _log(self, stream_id: str) -> _Log:
+        log = self._logs.get(stream_id)
+        if log is None:
+            raise UnknownStream(stream_id)
+        return log
+
+
+def _snapshot(log: _Log) -> LogSnapshot:
+    return LogSnapshot(
+        meta=log.meta,
+        epoch=log.epoch,
+        fence=log.fence,
+        entries=tuple(log.entries),
+        held=tuple(log.held.values()),
+    )
+
+
+class MemoryMailbox:
+    """`CommandMailbox` and `Presence` in memory: who listens is who is online."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[int, tuple[int, Callable[[Letter], None]]] = {}
+        self._fence = 0
+
+    def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> int:
+        """See `CommandMailbox.listen`."""
+        self._fence += 1
+        self._listeners[bot_id] = (self._fence, deliver)
+        return self._fence
+
+    def unlisten(self, bot_id: int, fence: int) -> None:
+        """See `CommandMailbox.unlisten`."""
+        listener = self._listeners.get(bot_id)
+        if listener is not None and listener[0] == fence:
+            del self._listeners[bot_id]
+
+    def post(self, letter: Letter) -> bool:
+        """See `CommandMailbox.post`."""
+        listener = self._listeners.get(letter.bot_id)
+        if listener is None:
+            return False
+        listener[1](letter)
+        return True
+
+    def is_online(self, bot_id: int) -> bool:
+        """See `Presence.is_online`."""
+        return bot_id in self._listeners
+
+    def online(self) -> frozenset[int]:
+        """See `Presence.online`."""
+        return frozenset(self._listeners)

@@ -1,0 +1,235 @@
+"""The connections of bots: who speaks for a bot, and what is said to it.
+
+One connection speaks for a bot at a time. A newer one fences the older and takes over its
+streams, whatever order the network closes them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from relay.broker.base import Letter
+from relay.node.turns import LegacyTurns
+from relay.protocol.events import (
+    Abort,
+    Ack,
+    Chunk,
+    End,
+    Message,
+    Nack,
+    Overlapped,
+    RefusalCode,
+    Refuse,
+)
+from relay.protocol.receiver import StreamReceiver
+from relay.wire.bot import (
+    RELIABLE,
+    Acked,
+    Cancel,
+    Closed,
+    Command,
+    Missing,
+    OpenStreamState,
+    Outbound,
+    Refused,
+    StatusReply,
+    StreamMessage,
+)
+from relay.wire.jsontext import loads
+
+
+class BotTransport(Protocol):
+    """A bot's socket, as a shell offers it."""
+
+    def send(self, message: Outbound) -> None:
+        """Queue one message for the bot. Never blocks, never raises."""
+        ...
+
+    def close(self, reason: str, *, reconnect: bool) -> None:
+        """Say `disconnect` with this reason after what is queued, then close. Never blocks."""
+        ...
+
+
+class LinkHost(Protocol):
+    """What a link needs of its node."""
+
+    def stream_of(self, bot_id: int, stream_id: str) -> StreamPort | None:
+        """Return the bot's stream, or None where there is none of this id (for this bot)."""
+        ...
+
+    def link_gone(self, link: BotLink) -> None:
+        """The link's socket is closed."""
+        ...
+
+    def now(self) -> float:
+        """Seconds of the node's clock."""
+        ...
+
+
+class StreamPort(Protocol):
+    """A stream, as far as its bot may touch it."""
+
+    stream_id: str
+
+    @property
+    def closed(self) -> Closed | None:
+        """How the stream ended; None while it is open."""
+        ...
+
+    def receive(self, message: Message, now: float) -> Awaitable[None] | None:
+        """Take one message; returns what to await before the next one, if anything."""
+        ...
+
+
+class BotLink:
+    """One subscription of one bot's connection to `BotChannel`."""
+
+    def __init__(
+        self,
+        host: LinkHost,
+        *,
+        bot_id: int,
+        connection_id: str,
+        protocol: int,
+        sdk: str,
+        transport: BotTransport,
+        stale_after_s: float,
+    ) -> None:
+        self.bot_id = bot_id
+        self.connection_id = connection_id
+        self.protocol = protocol
+        self.sdk = sdk
+        self.fence = 0
+        self.connected_at = host.now()
+        self.connections = 1
+        """How many connections this bot has had, this one included."""
+        self.current = True
+        """Whether this link speaks for the bot; a fenced one does not."""
+        self._host = host
+        self._transport = transport
+        self._turns = LegacyTurns(stale_after_s=stale_after_s) if not self.reliable else None
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the bot speaks protocol 2: cumulative ACKs, credit, resending."""
+        return self.protocol >= RELIABLE
+
+    # --- from the bot -------------------------------------------------------------------
+
+    async def receive(self, message: StreamMessage) -> None:
+        """Take one message of a stream. What there is to answer goes through the transport."""
+        now = self._host.now()
+        stream_id = message.stream_id
+        if stream_id is None and self._turns is not None:
+            stream_id = self._turns.resolve(message.bot_stream_key)
+        stream = None
+        if self.current and stream_id is not None:
+            stream = self._host.stream_of(self.bot_id, stream_id)
+        if stream is None:
+            self._refuse_unknown(message)
+            return
+        if self._turns is not None:
+            if isinstance(message.message, End | Abort):
+                self._turns.ended(stream.stream_id)
+            else:
+                self._turns.heard(stream.stream_id, now)
+        if self.reliable and stream.closed is not None and isinstance(message.message, End):
+            # It asks again because the answer was lost with a connection.
+            self.send(stream.closed)
+            return
+        pending = stream.receive(message.message, now)
+        if pending is not None:
+            await pending
+
+    def _refuse_unknown(self, message: StreamMessage) -> None:
+        sequence = message.message.sequence if isinstance(message.message, Chunk) else None
+        self.send(
+            Refused(
+                message.stream_id,
+                sequence,
+                RefusalCode.UNKNOWN_STREAM,
+                "no such stream is open for this bot; stop sending it",
+            )
+        )
+
+    def status(self) -> StatusReply:
+        """Answer the verb `status`. `online` is this very connection."""
+        return StatusReply(
+            status="online" if self.current else "offline",
+            online=self.current,
+            active_sessions=1 if self.current else 0,
+            total_sessions=self.connections,
+            uptime_s=self._host.now() - self.connected_at,
+        )
+
+    def detach(self) -> None:
+        """The socket is gone, or the bot unsubscribed. Idempotent."""
+        if self.current:
+            self.current = False
+            self._host.link_gone(self)
+
+    def fence_off(self) -> None:
+        """A newer connection speaks for the bot now."""
+        self.current = False
+        self._transport.close("fenced", reconnect=False)
+
+    def close(self, reason: str, *, reconnect: bool) -> None:
+        """Close the connection from the relay's side."""
+        self._transport.close(reason, reconnect=reconnect)
+
+    # --- to the bot -----------------------------------------------------------------------
+
+    def send(self, message: Outbound) -> None:
+        """Tell the bot something, if this link still speaks for it."""
+        if self.current:
+            self._transport.send(message)
+
+    def deliver(self, letter: Letter, *, credit: int) -> None:
+        """Hand a letter of the mailbox to the bot."""
+        payload = loads(letter.payload)
+        if not isinstance(payload, dict):
+            raise TypeError("a letter's payload is a JSON object")
+        if payload.get("type") == "cancel_command":
+            self.send(Cancel(letter.stream_id, str(payload.get("reason", ""))))
+            return
+        if self._turns is not None:
+            now = self._host.now()
+            for stream_id in self._turns.asked(letter.stream_id, now):
+                stream = self._host.stream_of(self.bot_id, stream_id)
+                if stream is not None:
+                    stream.receive(Overlapped(), now)
+        self.send(Command(letter.stream_id, payload, credit))
+
+
+def answer(
+    link: BotLink, receiver: StreamReceiver, stream_id: str, reaction: Ack | Nack | Refuse
+) -> None:
+    """Tell the bot about one message of a stream."""
+    match reaction:
+        case Ack():
+            link.send(
+                Acked(
+                    stream_id,
+                    reaction.sequence,
+                    receiver.next_sequence,
+                    receiver.received,
+                    receiver.credit,
+                )
+            )
+        case Nack():
+            link.send(Missing(stream_id, reaction.ranges))
+        case Refuse():
+            link.send(Refused(stream_id, reaction.sequence, reaction.code, reaction.message))
+
+
+def open_state(stream_id: str, epoch: str, receiver: StreamReceiver) -> OpenStreamState:
+    """State what is stored of an open stream, for `connected`."""
+    return OpenStreamState(
+        stream_id=stream_id,
+        epoch=epoch,
+        status=receiver.status.label,
+        next_sequence=receiver.next_sequence,
+        received=receiver.received,
+        credit=receiver.credit,
+    )

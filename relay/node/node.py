@@ -1,0 +1,377 @@
+"""The node: every stream and every bot connection of this process, and who may touch what."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
+from functools import partial
+
+import structlog
+
+from relay.broker.base import (
+    CommandMailbox,
+    Letter,
+    LogSnapshot,
+    Presence,
+    StreamLog,
+    StreamMeta,
+    settle,
+)
+from relay.clock import Clock
+from relay.devices.base import Ask, DeviceProtocol, JsonValue, StreamView
+from relay.errors import BrokerError, LimitReached, PositionGone, UnknownStream
+from relay.node.audience import Audience
+from relay.node.bots import BotLink, BotTransport
+from relay.node.commands import execute_command
+from relay.node.deadlines import CallLater, Deadlines
+from relay.node.owner import StreamOwner
+from relay.node.record import StreamRecord
+from relay.node.stream import NodeStream
+from relay.node.subscriber import Subscription
+from relay.node.switchboard import Switchboard
+from relay.node.tracer import Tracer
+from relay.protocol.events import BotLost, Position, Stop
+from relay.protocol.limits import Limits
+from relay.protocol.status import Outcome
+from relay.settings import Settings
+from relay.wire.jsontext import dumps
+
+EXPIRED_MAX = 10_000
+"""How many expired streams are remembered, to answer 410 instead of 404."""
+
+ROW_WAIT_SECONDS = 60.0
+"""How much longer than its retention a log is kept for a tracer that is behind."""
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits of one stream as the settings have them."""
+    return Limits(
+        barrier_s=settings.barrier_seconds,
+        guess_s=settings.guess_seconds,
+        gap_s=settings.gap_seconds,
+        idle_s=settings.idle_seconds,
+        bot_grace_s=settings.bot_grace_seconds,
+        stream_max_s=settings.stream_max_seconds,
+        window=settings.window,
+        held_bytes_max=settings.held_bytes_max,
+        stream_bytes_max=settings.stream_bytes_max,
+        credit=settings.credit,
+    )
+
+
+class Node:
+    """Opens streams, connects bots to them, lets devices read them.
+
+    Everything runs on one event loop. With the memory broker, nothing between a bot's
+    message and its answer awaits.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        log: StreamLog,
+        mailbox: CommandMailbox,
+        presence: Presence,
+        settings: Settings,
+        tracer: Tracer,
+        call_later: CallLater | None = None,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._mailbox = mailbox
+        self._presence = presence
+        self._settings = settings
+        self._limits = limits_of(settings)
+        self._tracer = tracer
+        self._new_id = new_id or partial(secrets.token_hex, 16)
+        self._streams: dict[str, NodeStream] = {}
+        self._newest: dict[tuple[int, str], str] = {}
+        self._expired: OrderedDict[str, int] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        loop_call_later = call_later or asyncio.get_running_loop().call_later
+        self._deadlines = Deadlines(clock, loop_call_later, self._due)
+        self._switchboard = Switchboard(
+            self,
+            mailbox=mailbox,
+            durability=log.durability,
+            limits=self._limits,
+            new_id=self._new_id,
+            find=self._streams.get,
+            background=self._background,
+        )
+        self._logger = structlog.get_logger("relay.node")
+
+    def now(self) -> float:
+        """Seconds of the relay's clock."""
+        return self._clock.now()
+
+    @property
+    def open_streams(self) -> int:
+        """How many streams have not ended."""
+        return sum(stream.finished_at is None for stream in self._streams.values())
+
+    @property
+    def draining(self) -> bool:
+        """Whether the node has stopped taking new work."""
+        return self._draining
+
+    # --- devices ------------------------------------------------------------------------
+
+    async def open_stream(self, ask: Ask, *, bot_id: int | None, access_key_id: int) -> StreamView:
+        """Make the log, then ask the bot.
+
+        A user without a bot (`bot_id` None) and a bot that is not connected get a stream
+        too: it ends at once with the outcome that says so, so that the device reads an
+        answer and the trace has its row. Raises `BrokerError` where no log can be made and
+        `LimitReached` while the node drains.
+        """
+        if self._draining:
+            raise LimitReached("the relay is restarting; ask again in a moment", retry_after_s=5.0)
+        now = self.now()
+        meta = StreamMeta(
+            stream_id=self._new_id(),
+            bot_id=bot_id,
+            access_key_id=access_key_id,
+            conversation_id=ask.conversation_id,
+            agent_id=ask.agent_id,
+            user_id=ask.user_id,
+            lang=ask.lang,
+            trace_id=f"trace_{secrets.token_hex(8)}",
+            opened_at=now,
+        )
+        stream = self._adopt(await settle(self._log.create(meta)))
+        stream.record.note("request_received", now, message_id=ask.conversation_id)
+        if bot_id is None:
+            await self._stop(stream, Outcome.UNBOUND, "no bot is bound to this user")
+        elif not await self._post(meta, execute_command(ask, meta)):
+            await self._stop(stream, Outcome.BOT_OFFLINE, "the bot was not connected")
+        else:
+            stream.record.note("command_sent", now, bot_id=bot_id)
+        return stream.view
+
+    async def subscribe(
+        self,
+        stream_id: str,
+        device: DeviceProtocol,
+        *,
+        access_key_id: int | None,
+        after: Position | None = None,
+    ) -> Subscription:
+        """Open a reader behind `after` (None: at the start).
+
+        `access_key_id` None means that a ticket for this stream was shown. Raises
+        `UnknownStream`, also for a key that did not open the stream, and `PositionGone`
+        where the stream has expired or the position is of another log.
+        """
+        stream = self._readable(stream_id, access_key_id)
+        offset = 0
+        if after is not None:
+            offset = after.offset
+            written = stream.owner.receiver.next_offset - 1 if stream.owner else 0
+            if after.epoch != stream.view.epoch or offset > written:
+                raise PositionGone("this position is not in the stream's log; read from the start")
+        return stream.subscribe(self._log, device, after=offset)
+
+    async def find_stream(self, *, access_key_id: int, bot_id: int | None, session_id: str) -> str:
+        """Return the stream of this id or, failing that, the newest of this conversation.
+
+        Only among those that the access key opened. Raises `UnknownStream`.
+        """
+        stream_id = session_id
+        if session_id not in self._streams:
+            stream_id = self._newest.get((access_key_id, session_id), session_id)
+        stream = self._readable(stream_id, access_key_id)
+        if bot_id is not None and stream.record.meta.bot_id != bot_id:
+            raise UnknownStream(session_id)
+        return stream.stream_id
+
+    def _readable(self, stream_id: str, access_key_id: int | None) -> NodeStream:
+        stream = self._streams.get(stream_id)
+        owner = stream.record.meta.access_key_id if stream else self._expired.get(stream_id)
+        if owner is None or access_key_id not in (None, owner):
+            raise UnknownStream(stream_id)
+        if stream is None:
+            raise PositionGone("this stream has ended and its retention is over")
+        return stream
+
+    # --- bots ---------------------------------------------------------------------------
+
+    async def is_online(self, bot_id: int) -> bool:
+        """Whether the bot has a live connection, on any node."""
+        return await settle(self._presence.is_online(bot_id))
+
+    async def attach_bot(
+        self, bot_id: int, *, protocol: int, sdk: str, transport: BotTransport
+    ) -> BotLink:
+        """Let a connection speak for the bot: fence the older one, take over its streams.
+
+        `connected` has been sent when it returns. `protocol` above 2 is taken as 2.
+        """
+        return await self._switchboard.attach(
+            bot_id, protocol=protocol, sdk=sdk, transport=transport
+        )
+
+    def stream_of(self, bot_id: int, stream_id: str) -> NodeStream | None:
+        """See `LinkHost.stream_of`."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.record.meta.bot_id != bot_id:
+            return None
+        return stream
+
+    def link_gone(self, link: BotLink) -> None:
+        """See `LinkHost.link_gone`."""
+        self._switchboard.detached(link)
+
+    async def _post(self, meta: StreamMeta, payload: dict[str, JsonValue]) -> bool:
+        assert meta.bot_id is not None
+        letter = Letter(meta.bot_id, meta.stream_id, dumps(payload))
+        return await settle(self._mailbox.post(letter))
+
+    # --- streams ------------------------------------------------------------------------
+
+    def _adopt(self, snapshot: LogSnapshot) -> NodeStream:
+        meta = snapshot.meta
+        stream = NodeStream(
+            view=StreamView(
+                meta.stream_id, snapshot.epoch, meta.conversation_id, meta.agent_id, meta.lang
+            ),
+            record=StreamRecord(meta),
+            audience=Audience(
+                opened_at=meta.opened_at,
+                resume_grace_s=self._settings.device_grace_seconds,
+                hangup_grace_s=self._settings.hangup_grace_seconds,
+            ),
+            now=self.now,
+            moved=self._moved,
+            settled=self._settled,
+        )
+        stream.owner = self._own(stream, snapshot, can_resend=False)
+        self._streams[meta.stream_id] = stream
+        self._newest[meta.access_key_id, meta.conversation_id] = meta.stream_id
+        self._moved(stream)
+        return stream
+
+    def _own(self, stream: NodeStream, snapshot: LogSnapshot, *, can_resend: bool) -> StreamOwner:
+        return StreamOwner(
+            snapshot,
+            limits=self._limits,
+            can_resend=can_resend,
+            log=self._log,
+            react=stream.react,
+            failed=partial(self._owner_failed, stream),
+        )
+
+    def _owner_failed(self, stream: NodeStream, error: BrokerError | UnknownStream) -> None:
+        """A write failed, and nobody knows whether it happened: rebuild from the log."""
+        self._logger.warning(
+            "owner dropped", stream_id=stream.stream_id, reason=type(error).__name__
+        )
+        self._background(self._rebuild(stream))
+
+    async def _rebuild(self, stream: NodeStream) -> None:
+        try:
+            snapshot = await settle(self._log.claim(stream.stream_id))
+        except (BrokerError, UnknownStream) as error:
+            self._logger.error(  # noqa: TRY400  # the cause is a broker, not our code
+                "stream lost", stream_id=stream.stream_id, reason=type(error).__name__
+            )
+            return
+        link = stream.link
+        stream.owner = self._own(stream, snapshot, can_resend=link is not None and link.reliable)
+        if link is None:
+            stream.receive(BotLost(), self.now())
+        # What the bot sent in between was not acknowledged: it hears what is stored, and resends.
+        self._switchboard.restate(stream)
+        self._moved(stream)
+
+    async def _stop(self, stream: NodeStream, outcome: Outcome, detail: str) -> None:
+        pending = stream.receive(Stop(outcome, detail), self.now())
+        if pending is not None:
+            await pending
+
+    def _moved(self, stream: NodeStream) -> None:
+        self._deadlines.set(
+            stream.stream_id, stream.next_deadline(self._settings.retention_seconds)
+        )
+        if stream.finished_at is not None:
+            self._switchboard.retire(stream)
+
+    def _due(self, key: Hashable, now: float) -> None:
+        stream = self._streams.get(str(key))
+        if stream is None:
+            return
+        if stream.finished_at is None:
+            if stream.audience.deadline is not None and now >= stream.audience.deadline:
+                self._abandoned(stream, now)
+            stream.handle_timer(now)
+        elif now >= stream.finished_at + self._settings.retention_seconds:
+            self._expire(stream, now)
+            return
+        else:
+            stream.consider_trace(abandoned=True)
+        self._moved(stream)
+
+    def _abandoned(self, stream: NodeStream, now: float) -> None:
+        """Nobody reads any more. A bot that can be told is told to stop; another goes on."""
+        stream.audience.abandoned = True
+        link = stream.link
+        stream.record.note("device_gone", now, delivered=stream.audience.delivered)
+        if link is not None and link.reliable:
+            payload: dict[str, JsonValue] = {"type": "cancel_command", "reason": "device_gone"}
+            letter = Letter(link.bot_id, stream.stream_id, dumps(payload))
+            link.deliver(letter, credit=0)
+            stream.receive(Stop(Outcome.CANCELLED, "the device went away"), now)
+
+    def _settled(self, stream: NodeStream) -> None:
+        make = partial(
+            stream.make_row, self._log, with_content=self._settings.trace_content == "full"
+        )
+        self._tracer.submit(stream.record.meta.trace_id, make)
+
+    def _expire(self, stream: NodeStream, now: float) -> None:
+        stream.consider_trace(abandoned=True)
+        overdue = now - (stream.finished_at or now) - self._settings.retention_seconds
+        if not stream.row_made and overdue < ROW_WAIT_SECONDS:
+            # The row is made from the log, and the tracer has not got to it yet.
+            self._deadlines.set(stream.stream_id, now + 1.0)
+            return
+        meta = stream.record.meta
+        del self._streams[stream.stream_id]
+        if self._newest.get((meta.access_key_id, meta.conversation_id)) == stream.stream_id:
+            del self._newest[meta.access_key_id, meta.conversation_id]
+        self._switchboard.forget(stream)
+        self._expired[stream.stream_id] = meta.access_key_id
+        while len(self._expired) > EXPIRED_MAX:
+            self._expired.popitem(last=False)
+        dropped = self._log.drop(stream.stream_id)
+        if dropped is not None:
+            self._background(dropped)
+
+    # --- the end of the node --------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Take no new work, tell bots to come back later, and trace what is open."""
+        self._draining = True
+        for link in self._switchboard.links:
+            link.close("server_restart", reconnect=True)
+        for stream in list(self._streams.values()):
+            if stream.finished_at is None:
+                await self._stop(stream, Outcome.CANCELLED, "the relay is shutting down")
+            stream.consider_trace(abandoned=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._deadlines.close()
+
+    def _background(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        task = asyncio.get_running_loop().create_task(run(), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,161 @@
+"""The owner of a stream: performs the receiver's effects, in order, and nothing else may.
+
+With the memory broker a message is received, written and answered in one call that awaits
+nothing. With a broker across a network the write is awaited, and whatever arrives meanwhile
+waits behind it, so effects are always performed in the order in which they were decided.
+
+A write that failed leaves the owner dead: nobody knows whether it happened. The node drops
+it and rebuilds one from the log (crash-only).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import assert_never
+
+from relay.broker.base import LogSnapshot, StreamLog
+from relay.errors import BrokerError, UnknownStream
+from relay.protocol.events import (
+    Ack,
+    Amend,
+    Append,
+    Effect,
+    Entry,
+    Finish,
+    HeldChunk,
+    Hold,
+    Message,
+    Nack,
+    Refuse,
+)
+from relay.protocol.limits import Limits
+from relay.protocol.receiver import StreamReceiver
+
+Reaction = Ack | Nack | Refuse | Finish | Amend
+"""What is left of the effects once the log is written: something to tell somebody."""
+
+
+class StreamOwner:
+    """The only writer of one stream's log.
+
+    `react(reaction, now)` is called for each effect that is not a write, after the writes
+    before it are done. `failed()` is called once if a write fails.
+    """
+
+    def __init__(
+        self,
+        snapshot: LogSnapshot,
+        *,
+        limits: Limits,
+        can_resend: bool,
+        log: StreamLog,
+        react: Callable[[Reaction, float], None],
+        failed: Callable[[BrokerError | UnknownStream], None],
+    ) -> None:
+        self.stream_id = snapshot.meta.stream_id
+        self.fence = snapshot.fence
+        self.dead = False
+        self.receiver = StreamReceiver.restore(
+            limits,
+            snapshot.entries,
+            snapshot.held,
+            opened_at=snapshot.meta.opened_at,
+            can_resend=can_resend,
+        )
+        self._log = log
+        self._react = react
+        self._failed = failed
+        self._written = len(snapshot.entries)
+        self._waiting: deque[tuple[Sequence[Effect], float]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    def receive(self, message: Message, now: float) -> Awaitable[None] | None:
+        """Take a message and perform its effects. None where all of it is done already."""
+        if self.dead:
+            return None
+        return self._perform(self.receiver.receive(message, now), now)
+
+    def handle_timer(self, now: float) -> Awaitable[None] | None:
+        """Let the receiver do what is due."""
+        if self.dead:
+            return None
+        return self._perform(self.receiver.handle_timer(now), now)
+
+    def _perform(self, effects: Sequence[Effect], now: float) -> Awaitable[None] | None:
+        if not effects:
+            return None
+        if self._worker is not None:
+            self._waiting.append((effects, now))
+            return asyncio.shield(self._worker)
+        at = 0
+        while at < len(effects):
+            at, pending = self._step(effects, at, now)
+            if pending is not None:
+                self._worker = asyncio.ensure_future(self._go_on(pending, effects, at, now))
+                return asyncio.shield(self._worker)
+        return None
+
+    def _step(
+        self, effects: Sequence[Effect], at: int, now: float
+    ) -> tuple[int, Awaitable[None] | None]:
+        """Perform one reaction, or one write of all that is to be written before the next."""
+        entries: list[Entry] = []
+        held: list[HeldChunk] = []
+        while at < len(effects):
+            effect = effects[at]
+            match effect:
+                case Append():
+                    entries.extend(effect.entries)
+                case Hold():
+                    held.append(effect.chunk)
+                case Ack() | Nack() | Refuse() | Finish() | Amend():
+                    if not entries and not held:
+                        self._react(effect, now)
+                        return at + 1, None
+                    break
+                case _:
+                    assert_never(effect)
+            at += 1
+        return self._write(entries, held, at, len(effects))
+
+    def _write(
+        self, entries: Sequence[Entry], held: Sequence[HeldChunk], at: int, stop: int
+    ) -> tuple[int, Awaitable[None] | None]:
+        offset = self._written + 1
+        self._written += len(entries)
+        try:
+            return at, self._log.append(self.stream_id, self.fence, offset, entries, held)
+        except (BrokerError, UnknownStream) as error:
+            self._die(error)
+            return stop, None
+
+    async def _go_on(
+        self, pending: Awaitable[None], effects: Sequence[Effect], at: int, now: float
+    ) -> None:
+        """Finish what an awaited write interrupted, then all that has queued up behind it."""
+        waiting: Awaitable[None] | None = pending
+        try:
+            while True:
+                if waiting is not None:
+                    await waiting
+                    waiting = None
+                if self.dead:
+                    return
+                if at < len(effects):
+                    at, waiting = self._step(effects, at, now)
+                elif self._waiting:
+                    effects, now = self._waiting.popleft()
+                    at = 0
+                else:
+                    return
+        except (BrokerError, UnknownStream) as error:
+            self._die(error)
+        finally:
+            self._worker = None
+
+    def _die(self, error: BrokerError | UnknownStream) -> None:
+        self.dead = True
+        self._waiting.clear()
+        self._failed(error)

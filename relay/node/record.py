@@ -1,0 +1,175 @@
+"""What a node notes about one stream while it runs, and the trace row that it makes of it.
+
+Notes are appended in memory; the row is made once, after the end, off the data path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import quantiles
+
+from relay.broker.base import StreamMeta
+from relay.devices.base import JsonValue
+from relay.node.audience import Audience
+from relay.node.tracer import TraceRow
+from relay.protocol.events import Entry, EntryKind
+from relay.protocol.forensics import LossReport, locate, measure
+from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge
+from relay.protocol.status import Outcome, Status
+from relay.wire.timestamp import beijing_iso
+
+MISSING_MAX = 10_000
+"""How many missing sequences are listed one by one; the counts are always exact."""
+
+BOT_TO_RELAY = "bot_to_relay"
+RELAY_TO_DEVICE = "relay_to_device"
+BOTH_HOPS = "both"
+
+
+@dataclass(slots=True)
+class StreamRecord:
+    """The notes about one stream."""
+
+    meta: StreamMeta
+    protocol: int = 1
+    sdk: str = ""
+    events: list[JsonValue] = field(default_factory=list)
+    acked_at: dict[int, float] = field(default_factory=dict)
+    """When each sequence was first acknowledged."""
+
+    def note(self, kind: str, now: float, **data: JsonValue) -> None:
+        """Note that something happened to the stream as a whole. Never called per chunk."""
+        self.events.append({"type": kind, "data": dict(data), "timestamp": beijing_iso(now)})
+
+    def row(
+        self,
+        report: LossReport,
+        entries: Sequence[Entry],
+        audience: Audience,
+        *,
+        with_content: bool,
+    ) -> TraceRow:
+        """Make the trace row from what the log and the notes say."""
+        shown = [entry for entry in entries if entry.offset <= audience.delivered]
+        unseen = RangeSet(
+            entry.sequence
+            for entry in entries[len(shown) :]
+            if entry.kind is EntryKind.CHUNK and entry.sequence is not None
+        ).ranges()
+        missing = merge(report.missing, unseen)
+        delays = measure(report.arrivals, report.opened_at, report.ended_at)
+        timeline = self._timeline(report, entries, audience)
+        ack_ms = [acked - received for _, received, acked, _, _ in timeline if acked is not None]
+        sent_ms = [sent - received for _, received, _, sent, _ in timeline if sent is not None]
+        return TraceRow(
+            trace_id=self.meta.trace_id,
+            stream_id=self.meta.stream_id,
+            message_id=self.meta.conversation_id,
+            agent_id=self.meta.agent_id,
+            user_id=self.meta.user_id,
+            bot_id=self.meta.bot_id,
+            access_key_id=self.meta.access_key_id,
+            sdk_version=self.sdk,
+            protocol=self.protocol,
+            status=max(report.status, Status.ANOMALY if unseen else report.status).label,
+            outcome=report.outcome.value,
+            events=self.events,
+            sdk_content=_text(entries, EntryKind.CHUNK) if with_content else "",
+            sse_content=_text(shown) if with_content else "",
+            sdk_chunk_count=report.received + count(report.late),
+            sse_chunk_count=sum(entry.kind is EntryKind.CHUNK for entry in shown),
+            sdk_total_chunks=report.total_chunks,
+            missing_sequences=expand(missing, MISSING_MAX),
+            loss_position=locate(missing, report.total_chunks),
+            loss_hop=_hop(report.missing, unseen),
+            repaired_by=report.repaired_by,
+            first_chunk_delay=_milliseconds(delays.first_chunk_s),
+            avg_chunk_interval=_milliseconds(delays.average_interval_s),
+            last_chunk_delay=_milliseconds(delays.last_chunk_s),
+            ack_delay_p50=_percentile(ack_ms, 50),
+            ack_delay_p99=_percentile(ack_ms, 99),
+            delivery_delay_p50=_percentile(sent_ms, 50),
+            delivery_delay_p99=_percentile(sent_ms, 99),
+            timeline=[list(point) for point in timeline],
+            anomaly=self._anomaly(report, unseen),
+            created_at=self.meta.opened_at,
+        )
+
+    def _timeline(
+        self, report: LossReport, entries: Sequence[Entry], audience: Audience
+    ) -> list[tuple[int, float, float | None, float | None, int]]:
+        """Return `(sequence, received, acked, delivered, length)`, in ms since the request."""
+        opened = report.opened_at
+        offsets = {
+            entry.sequence: entry.offset for entry in entries if entry.kind is EntryKind.CHUNK
+        }
+        return [
+            (
+                arrival.sequence,
+                _since(opened, arrival.at),
+                _since_or_none(opened, self.acked_at.get(arrival.sequence)),
+                _since_or_none(opened, audience.delivered_at(offsets.get(arrival.sequence, 0))),
+                arrival.length,
+            )
+            for arrival in report.arrivals
+        ]
+
+    def _anomaly(self, report: LossReport, unseen: Ranges) -> dict[str, JsonValue] | None:
+        if report.status is not Status.ANOMALY and not unseen:
+            return None
+        anomaly: dict[str, JsonValue] = {"type": _anomaly_type(report, unseen)}
+        if report.detail:
+            anomaly["detail"] = report.detail
+        if report.missing:
+            anomaly["never_arrived"] = [list(gap) for gap in report.missing]
+        if report.late:
+            anomaly["arrived_late"] = [list(gap) for gap in report.late]
+        if unseen:
+            anomaly["never_delivered"] = [list(gap) for gap in unseen]
+        if report.disagreement is not None:
+            anomaly["summary_disagrees_in"] = report.disagreement.value
+        anomaly["total_is_known"] = report.total_known
+        return anomaly
+
+
+def _anomaly_type(report: LossReport, unseen: Ranges) -> str:
+    if report.outcome not in (Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE):
+        return report.outcome.value
+    if report.missing:
+        return "chunk_loss"
+    if unseen:
+        return "delivery_loss"
+    return "summary_disagrees"
+
+
+def _hop(missing: Ranges, unseen: Ranges) -> str | None:
+    if missing and unseen:
+        return BOTH_HOPS
+    if missing:
+        return BOT_TO_RELAY
+    return RELAY_TO_DEVICE if unseen else None
+
+
+def _text(entries: Sequence[Entry], kind: EntryKind | None = None) -> str:
+    return "".join(entry.content for entry in entries if kind in (None, entry.kind))
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _since(origin: float, at: float) -> float:
+    return round((at - origin) * 1000, 3)
+
+
+def _since_or_none(origin: float, at: float | None) -> float | None:
+    return None if at is None else _since(origin, at)
+
+
+def _percentile(values: list[float], percent: int) -> float | None:
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    return round(quantiles(values, n=100, method="inclusive")[percent - 1], 3)

@@ -1,0 +1,124 @@
+"""A subscription: a cursor in a log, and the wish to be woken.
+
+There is no queue per subscriber. A slow one costs no memory: when it comes back it reads
+everything since its cursor in one go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from relay.broker.base import StreamLog, settle
+from relay.devices.base import DeviceProtocol, StreamView
+from relay.protocol.events import Entry, EntryKind
+
+READ_ENTRIES_MAX = 1024
+"""How many entries one read takes: a bound on the size of one write to a socket."""
+
+
+class Encodings:
+    """The entries of one stream as one device protocol writes them: each encoded once."""
+
+    __slots__ = ("_device", "_encoded", "_view")
+
+    def __init__(self, device: DeviceProtocol, view: StreamView) -> None:
+        self._device = device
+        self._view = view
+        self._encoded: dict[int, bytes] = {}
+
+    def join(self, entries: Sequence[Entry]) -> bytes:
+        """Return the frames of all these entries."""
+        frames: list[bytes] = []
+        for entry in entries:
+            frame = self._encoded.get(entry.offset)
+            if frame is None:
+                frame = self._encoded[entry.offset] = self._device.encode(entry, self._view)
+            frames.append(frame)
+        return b"".join(frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All entries since a subscription's cursor."""
+
+    data: bytes
+    """Their SSE frames, joined. Empty where none of them is shown."""
+    entries: Sequence[Entry]
+    """The same, for shells that speak something else than SSE."""
+    offset: int
+    """The last offset in it."""
+    ended: bool
+    """Whether the `end` entry is in it: close after writing."""
+
+
+class Subscription:
+    """One reader of one stream. Close it when the reader is gone: `async with` does."""
+
+    def __init__(
+        self,
+        log: StreamLog,
+        view: StreamView,
+        encodings: Encodings,
+        *,
+        after: int,
+        finished: bool,
+        handed_over: Callable[[int], None],
+        left: Callable[[], None],
+    ) -> None:
+        self.view = view
+        self.finished = finished
+        """Whether the cursor stands behind the `end` entry."""
+        self._log = log
+        self._encodings = encodings
+        self._cursor = after
+        self._handed_over = handed_over
+        self._left = left
+        self._news = asyncio.Event()
+        self._unwatch = log.watch(view.stream_id, self._news.set)
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def next(self) -> Batch:
+        """Return everything since the cursor, waiting until there is something.
+
+        Raises `UnknownStream` where the log is gone. Cancelling it loses nothing.
+        """
+        while True:
+            # Cleared before the read: what is appended after the read sets it again.
+            self._news.clear()
+            read = self._log.read(self.view.stream_id, self._cursor, READ_ENTRIES_MAX)
+            entries = await settle(read)
+            if entries:
+                return self._advance(entries)
+            await self._news.wait()
+
+    def _advance(self, entries: Sequence[Entry]) -> Batch:
+        last = entries[-1]
+        self._cursor = last.offset
+        self.finished = last.kind is EntryKind.END
+        return Batch(self._encodings.join(entries), entries, last.offset, self.finished)
+
+    def delivered(self, batch: Batch) -> None:
+        """The batch was handed to the device's socket."""
+        self._handed_over(batch.offset)
+
+    def close(self) -> None:
+        """The reader is gone. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._unwatch()
+            self._left()

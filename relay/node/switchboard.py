@@ -1,0 +1,160 @@
+"""Which connection speaks for which bot, and which streams it answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+
+from relay.broker.base import CommandMailbox, Letter, settle
+from relay.node.bots import BotLink, BotTransport, LinkHost, open_state
+from relay.node.stream import NodeStream
+from relay.protocol.events import BotBack, BotLost
+from relay.protocol.limits import Limits
+from relay.wire.bot import RELIABLE, Closed, Connected, OpenStreamState
+
+CLOSED_MAX = 64
+"""How many streams that ended are told to a bot that reconnects."""
+
+
+class Switchboard:
+    """The bots of this node.
+
+    One connection speaks for a bot at a time. It is given the bot's open streams when it
+    comes, and they are told when it is gone.
+    """
+
+    def __init__(
+        self,
+        host: LinkHost,
+        *,
+        mailbox: CommandMailbox,
+        durability: str,
+        limits: Limits,
+        new_id: Callable[[], str],
+        find: Callable[[str], NodeStream | None],
+        background: Callable[[Awaitable[None]], None],
+    ) -> None:
+        self._host = host
+        self._mailbox = mailbox
+        self._durability = durability
+        self._limits = limits
+        self._new_id = new_id
+        self._find = find
+        self._background = background
+        self._links: dict[int, BotLink] = {}
+        self._connections: dict[int, int] = {}
+        self._open: dict[int, dict[str, NodeStream]] = {}
+        self._closed: dict[int, OrderedDict[str, Closed]] = {}
+        self._logger = structlog.get_logger("relay.node")
+
+    @property
+    def links(self) -> tuple[BotLink, ...]:
+        """The connections that speak for a bot."""
+        return tuple(self._links.values())
+
+    async def attach(
+        self, bot_id: int, *, protocol: int, sdk: str, transport: BotTransport
+    ) -> BotLink:
+        """Let a connection speak for the bot: fence the older one, take over its streams."""
+        link = BotLink(
+            self._host,
+            bot_id=bot_id,
+            connection_id=self._new_id(),
+            protocol=min(protocol, RELIABLE),
+            sdk=sdk,
+            transport=transport,
+            stale_after_s=self._limits.idle_s,
+        )
+        older = self._links.get(bot_id)
+        self._links[bot_id] = link
+        self._connections[bot_id] = link.connections = self._connections.get(bot_id, 0) + 1
+        if older is not None:
+            older.fence_off()
+        now = self._host.now()
+        streams = list(self._open.get(bot_id, {}).values())
+        for stream in streams:
+            if older is not None:
+                stream.receive(BotLost(), now)
+            stream.link = link
+            stream.receive(BotBack(link.reliable), now)
+        link.send(self._greeting(link, self._states(bot_id, streams) if link.reliable else ()))
+        # Only now may commands come: a bot learns who it is before it is asked anything.
+        link.fence = await settle(self._mailbox.listen(bot_id, partial(self._deliver, link)))
+        if not link.current:
+            await self._unlisten(link)
+        self._logger.info("bot connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
+        return link
+
+    def restate(self, stream: NodeStream) -> None:
+        """Tell the bot again what is stored of a stream: its owner was rebuilt."""
+        link = stream.link
+        if link is not None and link.reliable and stream.owner is not None:
+            state = open_state(stream.stream_id, stream.view.epoch, stream.owner.receiver)
+            link.send(self._greeting(link, (state,)))
+
+    def detached(self, link: BotLink) -> None:
+        """The link's socket is gone."""
+        if self._links.get(link.bot_id) is not link:
+            return
+        del self._links[link.bot_id]
+        self._background(self._unlisten(link))
+        for stream in list(self._open.get(link.bot_id, {}).values()):
+            stream.link = None
+            stream.receive(BotLost(), self._host.now())
+        self._logger.info("bot disconnected", bot_id=link.bot_id)
+
+    def retire(self, stream: NodeStream) -> None:
+        """A stream has ended: remember how, for a bot that was away just then."""
+        bot_id = stream.record.meta.bot_id
+        if bot_id is None or self._open.get(bot_id, {}).pop(stream.stream_id, None) is None:
+            return
+        if stream.closed is not None:
+            closed = self._closed.setdefault(bot_id, OrderedDict())
+            closed[stream.stream_id] = stream.closed
+            while len(closed) > CLOSED_MAX:
+                closed.popitem(last=False)
+
+    def forget(self, stream: NodeStream) -> None:
+        """A stream has expired."""
+        bot_id = stream.record.meta.bot_id
+        if bot_id in self._closed:
+            self._closed[bot_id].pop(stream.stream_id, None)
+
+    def _deliver(self, link: BotLink, letter: Letter) -> None:
+        stream = self._find(letter.stream_id)
+        if stream is not None and stream.link is not link:
+            stream.link = link
+            stream.record.protocol = link.protocol
+            stream.record.sdk = link.sdk
+            self._open.setdefault(link.bot_id, {})[stream.stream_id] = stream
+            stream.receive(BotBack(link.reliable), self._host.now())
+        link.deliver(letter, credit=self._limits.credit)
+
+    def _greeting(self, link: BotLink, streams: tuple[OpenStreamState | Closed, ...]) -> Connected:
+        return Connected(
+            bot_id=link.bot_id,
+            connection_id=link.connection_id,
+            protocol=link.protocol,
+            durability=self._durability,
+            window=self._limits.window,
+            streams=streams,
+        )
+
+    def _states(
+        self, bot_id: int, streams: list[NodeStream]
+    ) -> tuple[OpenStreamState | Closed, ...]:
+        states: list[OpenStreamState | Closed] = [
+            open_state(stream.stream_id, stream.view.epoch, stream.owner.receiver)
+            for stream in streams
+            if stream.owner is not None
+        ]
+        states.extend(self._closed.get(bot_id, {}).values())
+        return tuple(states)
+
+    async def _unlisten(self, link: BotLink) -> None:
+        pending = self._mailbox.unlisten(link.bot_id, link.fence)
+        if pending is not None:
+            await pending
