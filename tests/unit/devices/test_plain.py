@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from relay.devices.base import StreamView
+from relay.devices.plain import PlainProtocol
+from relay.protocol.events import Entry, EntryKind, Position
+from relay.protocol.status import Outcome
+from relay.wire.entry import parse_position
+from relay.wire.sse import SseParser
+
+VIEW = StreamView("S", "e1", "conversation", "agent", "en")
+
+plain = PlainProtocol()
+
+
+def test_a_chunk_is_an_unnamed_event_with_a_position() -> None:
+    """The exact bytes."""
+    assert plain.encode(Entry(1, EntryKind.CHUNK, 0, "嘿", sequence=0), VIEW) == (
+        b'id: e1.1\ndata: {"type":"stream_chunk","session_id":"S","sequence":0,'
+        b'"content":"\\u563f"}\n\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            Entry(1, EntryKind.CHUNK, 0, "", sequence=4),
+            {"type": "stream_chunk", "session_id": "S", "sequence": 4, "content": ""},
+        ),
+        (
+            Entry(2, EntryKind.REPAIR, 0, "lost\n"),
+            {"type": "stream_repair", "session_id": "S", "content": "lost\n"},
+        ),
+        (
+            Entry(3, EntryKind.GAP, 0, "…", sequence=5),
+            {"type": "stream_gap", "session_id": "S", "content": "…"},
+        ),
+        (
+            Entry(4, EntryKind.END, 0, total_chunks=60, outcome=Outcome.INCOMPLETE),
+            {
+                "type": "stream_end",
+                "session_id": "S",
+                "outcome": "incomplete",
+                "total_chunks": 60,
+            },
+        ),
+    ],
+)
+def test_every_shown_entry_is_one_event_with_its_position(
+    entry: Entry, expected: dict[str, object]
+) -> None:
+    """An empty chunk too: a client that resumes must know that it has it."""
+    (event,) = SseParser().feed(plain.encode(entry, VIEW))
+    assert json.loads(event.data) == expected
+    assert event.event == "message"
+    assert parse_position(event.id) == Position("e1", entry.offset)
+
+
+def test_the_ending_is_not_shown() -> None:
+    """Its offset is skipped by the ids, which a resume does not mind."""
+    assert plain.encode(Entry(3, EntryKind.ENDING, 0), VIEW) == b""
+
+
+def test_plain_clients_come_back() -> None:
+    """With `Last-Event-ID`."""
+    assert (plain.name, plain.can_resume) == ("plain", True)
