@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from relay.logs import get_logger
 
+_logger = get_logger(__name__)
+
 OUTBOX_MAX_BYTES = 1_048_576
 """Queued and unwritten bytes of one socket (AnyCable's `max_pending` is the same 1 MiB)."""
 
@@ -131,7 +133,7 @@ class Outbox:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
         except TimeoutError:
-            get_logger(__name__).info("socket_abandoned", reason="its last frames were not read")
+            _logger.info("socket_abandoned", reason="its last frames were not read")
         except OSError:
             pass
         finally:

@@ -1,0 +1,239 @@
+"""The composition root: puts the parts together and runs them. Nobody else knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.clock import Clock, SystemClock
+from relay.errors import StoreError
+from relay.logs import configure, get_logger
+from relay.node.node import Node
+from relay.node.tracer import Tracer
+from relay.settings import Settings
+from relay.store.models import AccessKey, Bot
+from relay.store.store import Store
+from relay.web.auth import BotIdentity, Directory, KeyIdentity, Tickets
+from relay.web.cable import CableEndpoint
+from relay.web.channels import Channels
+from relay.web.device import DeviceEndpoint
+from relay.web.event_stream import EventStreamEndpoint
+from relay.web.health import health_routes
+from relay.web.listener import listen
+from relay.web.sse import Responder
+from relay.web.worker_api import WorkerApi
+from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
+
+_logger = get_logger(__name__)
+
+FAREWELL_S = 1
+"""What a drain keeps back for the last words, and again for closing the sockets."""
+
+TICKET_MARGIN_S = 60.0
+"""A ticket outlives its stream by this much, so that its reader is told 410 and not 401."""
+
+
+class StoreDirectory:
+    """The store as the web layer's port."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def bot_by_token(self, token: str) -> BotIdentity | None:
+        """See `Directory.bot_by_token`."""
+        return _bot(await self._store.bot_by_token(token))
+
+    async def bot_by_user(self, user_id: str) -> BotIdentity | None:
+        """See `Directory.bot_by_user`."""
+        return _bot(await self._store.bot_by_user(user_id))
+
+    async def access_key(self, key: str) -> KeyIdentity | None:
+        """See `Directory.access_key`."""
+        return _key(await self._store.access_key_by_key(key))
+
+
+def _bot(bot: Bot | None) -> BotIdentity | None:
+    return None if bot is None or bot.id is None else BotIdentity(bot.id, bot.name)
+
+
+def _key(key: AccessKey | None) -> KeyIdentity | None:
+    return None if key is None or key.id is None else KeyIdentity(key.id, key.name)
+
+
+@dataclass(slots=True)
+class Relay:
+    """A relay that is put together, without the server in front of it."""
+
+    app: Starlette
+    node: Node
+    tracer: Tracer
+    store: Store
+    responder: Responder
+    draining: bool = False
+
+    async def drain(self, seconds: float) -> None:
+        """Let open device streams run on for at most `seconds`, then take leave of everybody."""
+        self.draining = True
+        await self._idle(seconds)
+        # Ends what is still open with a word to the device, and tells the bots to come back.
+        await self.node.drain()
+        await self._idle(FAREWELL_S)
+        self.responder.end_all()
+
+    async def _idle(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.responder.idle()
+        except TimeoutError:
+            _logger.warning("streams_open_at_drain", streams=self.responder.open_count)
+
+
+@asynccontextmanager
+async def open_relay(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Relay]:
+    """Open the store, put everything together, and close it all in the end.
+
+    A SQLite database is migrated. Raises `StoreError` where the database cannot be used.
+    """
+    clock = clock or SystemClock()
+    store = await Store.open(settings.database_url, clock)
+    try:
+        tracer = Tracer(store)
+        mailbox = MemoryMailbox()
+        node = Node(
+            clock=clock,
+            log=MemoryLog(),
+            mailbox=mailbox,
+            presence=mailbox,
+            settings=settings,
+            tracer=tracer,
+        )
+        responder = Responder(
+            keepalive_s=settings.keepalive_seconds, drain_s=settings.drain_seconds
+        )
+        relay = Relay(Starlette(), node, tracer, store, responder)
+        relay.app.router.routes.extend(_routes(relay, settings, clock))
+        tracer.start()
+        try:
+            yield relay
+        finally:
+            await tracer.stop()
+    finally:
+        await store.close()
+
+
+def _routes(relay: Relay, settings: Settings, clock: Clock) -> list[Route | WebSocketRoute]:
+    node, responder = relay.node, relay.responder
+    directory: Directory = StoreDirectory(relay.store)
+    ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
+    tickets = Tickets(settings.secret.encode(), ttl_s=ticket_s, now=clock.now)
+    worker = WorkerApi(node, directory, tickets, poll_seconds=settings.poll_seconds)
+    cable = CableEndpoint(
+        channels=Channels(node, directory, clock),
+        directory=directory,
+        clock=clock,
+        allowed_origins=settings.allowed_origins,
+        ping_seconds=settings.cable_ping_seconds,
+    )
+    events = EventStreamEndpoint(node, directory, tickets, responder)
+
+    async def database() -> str | None:
+        try:
+            await relay.store.ping()
+        except StoreError:
+            return "the database does not answer"
+        return None
+
+    async def draining() -> str | None:
+        return "the relay is draining" if relay.draining else None
+
+    return [
+        WebSocketRoute("/cable", cable),
+        Route("/sse/rokid", DeviceEndpoint(node, directory, responder), methods=["POST"]),
+        Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
+        Route("/api/rokid/poll", worker.poll, methods=["GET"]),
+        Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
+        *health_routes({"database": database, "relay": draining}),
+    ]
+
+
+def serve(settings: Settings, *, banner: str | None = None) -> None:
+    """Run the relay until SIGTERM or SIGINT. `banner` is printed once it can be reached.
+
+    Raises `StoreError` or `OSError` where it cannot start, before anything is printed.
+    """
+    configure(settings.log_format, settings.log_level)
+    for name in ("uvicorn.error", "sse_starlette", "websockets"):
+        # Below a warning they log every frame and chunk, and these hold what people say.
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.run(_serve(settings, banner))
+
+
+async def _serve(settings: Settings, banner: str | None) -> None:
+    listener = listen(settings.host, settings.port)
+    try:
+        async with open_relay(settings) as relay:
+            server = uvicorn.Server(server_config(relay.app))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.005)
+            if server.started:
+                _announce(listener, banner)
+                await _until_told_to_stop(serving)
+                for accepting in server.servers:
+                    accepting.close()
+                await relay.drain(max(0.0, settings.drain_seconds - 2 * FAREWELL_S))
+            server.should_exit = True
+            await serving
+    finally:
+        listener.close()
+
+
+def server_config(app: Starlette) -> uvicorn.Config:
+    """Return how uvicorn is run. The reasons are in docs/architecture.md."""
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=SUMMARY_FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        ws_ping_interval=10.0,
+        ws_ping_timeout=10.0,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        reset_contextvars=True,
+        timeout_graceful_shutdown=FAREWELL_S,
+    )
+
+
+async def _until_told_to_stop(serving: asyncio.Task[None]) -> None:
+    """Wait for a signal; a second one ends the drain at once, as people who press ^C expect."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # In place of uvicorn's handlers, which would close every socket before the drain.
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+
+
+def _announce(listener: socket.socket, banner: str | None) -> None:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{host}:{port}", flush=True)  # noqa: T201 - the output
+    if banner:
+        print(banner, flush=True)  # noqa: T201 - as above

@@ -1,0 +1,171 @@
+"""BotChannel: a bot's side of the relay. Specification: docs/protocol.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
+
+from relay.clock import Clock
+from relay.devices.base import JsonValue
+from relay.web.auth import BotIdentity
+from relay.web.outbox import Outbox
+from relay.wire import cable
+from relay.wire.bot import (
+    Acked,
+    CommandReceived,
+    CommandResult,
+    ExecuteCommand,
+    Ignored,
+    LegacyResponse,
+    LogEcho,
+    LogLine,
+    Outbound,
+    PayloadRefused,
+    Ping,
+    Pong,
+    Refused,
+    ResponseReceived,
+    StatusQuery,
+    StreamMessage,
+    decode,
+    encode,
+)
+from relay.wire.timestamp import beijing_iso
+
+if TYPE_CHECKING:
+    from relay.node.bots import BotLink
+    from relay.node.node import Node
+
+NAME = "BotChannel"
+
+LEGACY, RELIABLE = 1, 2
+"""The protocols of docs/protocol.md."""
+
+SDK_CHARS_MAX = 64
+
+
+class CableTransport:
+    """The node's way to a bot: one subscription on one socket."""
+
+    __slots__ = ("_clock", "_identifier", "_outbox", "_protocol", "_second", "_timestamp")
+
+    def __init__(self, outbox: Outbox, identifier: str, *, protocol: int, clock: Clock) -> None:
+        self._outbox = outbox
+        self._identifier = identifier
+        self._protocol = protocol
+        self._clock = clock
+        self._second = -1
+        self._timestamp = ""
+
+    def send(self, message: Outbound) -> None:
+        """Queue one message. Never blocks, never raises.
+
+        A cumulative `ack` replaces one of the same stream that is not written yet.
+        """
+        if self._protocol >= RELIABLE and isinstance(message, Acked):
+            self._outbox.put_latest(message.stream_id, partial(self._render, message))
+            return
+        frame = self._render(message)
+        if frame:
+            self._outbox.put(frame)
+
+    def close(self, reason: str, *, reconnect: bool) -> None:
+        """Close the socket behind what is queued. Never blocks."""
+        self._outbox.close(cable.disconnect(reason, reconnect=reconnect))
+
+    def _render(self, message: Outbound) -> str:
+        payload = encode(message, self._protocol, now_iso=self._now_iso())
+        return "" if payload is None else cable.message(self._identifier, payload)
+
+    def _now_iso(self) -> str:
+        """Return the time as the wire has it, made once a second: there are many more ACKs."""
+        now = self._clock.now()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._timestamp = beijing_iso(now)
+        return self._timestamp
+
+
+class BotChannel:
+    """A bot's confirmed subscription."""
+
+    __slots__ = ("_link", "_transport")
+
+    def __init__(self, link: BotLink, transport: CableTransport) -> None:
+        self._link = link
+        self._transport = transport
+
+    async def perform(self, payload: Mapping[str, JsonValue]) -> None:
+        """Act on one message of the bot."""
+        try:
+            message = decode(payload)
+        except PayloadRefused as error:
+            self._transport.send(
+                Refused(error.stream_id, error.sequence, error.code, error.message)
+            )
+            return
+        match message:
+            case StreamMessage():
+                await self._link.receive(message)
+            case Ping():
+                self._transport.send(Pong())
+            case StatusQuery():
+                self._transport.send(self._link.status())
+            case LogLine(level, text):
+                self._transport.send(LogEcho(level, text))
+            case ExecuteCommand(command):
+                self._transport.send(CommandReceived(command))
+            case LegacyResponse(stream_id):
+                self._transport.send(ResponseReceived(stream_id))
+            case CommandResult() | Ignored():
+                pass
+            case _:
+                assert_never(message)
+
+    async def close(self) -> None:
+        """The bot is not reachable here any more."""
+        self._link.detach()
+
+
+async def open_bot_channel(
+    node: Node,
+    clock: Clock,
+    bot: BotIdentity,
+    identifier: str,
+    params: Mapping[str, JsonValue],
+    outbox: Outbox,
+) -> BotChannel | None:
+    """Attach the bot. None where the identifier names another bot than the token's."""
+    if not _names(params.get("bot_id"), bot.bot_id):
+        return None
+    protocol = _protocol(params.get("protocol"))
+    transport = CableTransport(outbox, identifier, protocol=protocol, clock=clock)
+    link = await node.attach_bot(
+        bot.bot_id, protocol=protocol, sdk=_sdk(params.get("sdk")), transport=transport
+    )
+    return BotChannel(link, transport)
+
+
+def _names(given: JsonValue, bot_id: int) -> bool:
+    """Whether an identifier's `bot_id` is absent or this bot's; SDKs send number or string."""
+    match given:
+        case None | "":
+            return True
+        case bool():
+            return False
+        case int() | str():
+            return str(given) == str(bot_id)
+        case _:
+            return False
+
+
+def _protocol(given: JsonValue) -> int:
+    """A number above 2 is answered as 2; what is no number asks for nothing."""
+    return RELIABLE if type(given) is int and given >= RELIABLE else LEGACY
+
+
+def _sdk(given: JsonValue) -> str:
+    if not isinstance(given, str) or not given.isprintable():
+        return ""
+    return given[:SDK_CHARS_MAX]

@@ -1,0 +1,191 @@
+"""`WS /cable`: ActionCable for bots (BotChannel) and workers (RokidStreamChannel).
+
+A socket has two tasks: the endpoint's own writes what the outbox gathered, the other reads,
+decodes and acts on one frame after the other. So the frames of one connection are handled in
+the order in which they came (the reference's thread pool reordered them), a socket whose
+reader is busy is not read, and whichever task ends first ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from contextvars import Context
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from relay.clock import Clock
+from relay.errors import StoreError
+from relay.logs import get_logger
+from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, origin_allowed
+from relay.web.channels import Channels
+from relay.web.connection import Connection
+from relay.web.outbox import Outbox
+from relay.wire import cable
+
+_logger = get_logger(__name__)
+
+CLOSE_NORMAL = 1000
+"""Rails closes with it after every `disconnect`; the frame before says what it means."""
+
+FRAMES_PER_TURN = 256
+"""After so many frames without a pause the other sockets get their turn: about 10 ms of work."""
+
+QUERY_FIELDS_MAX = 16
+
+Caller = BotIdentity | KeyIdentity
+
+
+class CableEndpoint:
+    """The ASGI application of `/cable`."""
+
+    def __init__(
+        self,
+        *,
+        channels: Channels,
+        directory: Directory,
+        clock: Clock,
+        allowed_origins: Collection[str],
+        ping_seconds: float,
+    ) -> None:
+        self._channels = channels
+        self._directory = directory
+        self._clock = clock
+        self._allowed_origins = allowed_origins
+        self._ping_s = ping_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket from its upgrade to its close."""
+        if (await receive())["type"] != "websocket.connect":
+            return
+        with suppress(OSError):
+            subprotocol = cable.select_subprotocol(scope["subprotocols"])
+            await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+            try:
+                caller = await self._authenticate(scope)
+            except StoreError:
+                await _dismiss(send, cable.disconnect("unavailable", reconnect=True))
+                return
+            if caller is None:
+                await _dismiss(send, cable.disconnect("unauthorized", reconnect=False))
+                return
+            await self._serve(caller, receive, send)
+
+    async def _authenticate(self, scope: Scope) -> Caller | None:
+        """Find out who calls, as wire.md 1.1 orders it: a wrong value never falls through."""
+        access_key, sdk_token = _query_credentials(scope["query_string"])
+        authorization = bearer(header(scope["headers"], b"authorization"))
+        if not origin_allowed(
+            header(scope["headers"], b"origin"),
+            host=header(scope["headers"], b"host"),
+            allowed=self._allowed_origins,
+            has_credential=bool(access_key or sdk_token or authorization),
+        ):
+            return None
+        if access_key:
+            return await self._directory.access_key(access_key)
+        if sdk_token:
+            return await self._directory.bot_by_token(sdk_token)
+        if authorization:
+            bot = await self._directory.bot_by_token(authorization)
+            return bot or await self._directory.access_key(authorization)
+        return None
+
+    async def _serve(self, caller: Caller, receive: Receive, send: Send) -> None:
+        outbox = Outbox(_writer(send), too_slow=cable.disconnect("too_slow", reconnect=True))
+        connection = Connection(caller, self._channels, outbox)
+        outbox.put(cable.welcome())
+        heartbeat = Heartbeat(outbox, self._clock, self._ping_s)
+        # A context of its own: what this task logs must not carry another request's names.
+        reader = asyncio.create_task(_read(receive, connection), context=Context())
+        # A reader that ended has seen the socket go: nothing can be written to it any more.
+        reader.add_done_callback(lambda _: outbox.abandon())
+        try:
+            await outbox.run()
+            if not reader.done():
+                await _close(send)
+        finally:
+            heartbeat.stop()
+            reader.cancel()
+            try:
+                await asyncio.wait([reader])
+            finally:
+                await connection.close()
+
+
+class Heartbeat:
+    """Sends ActionCable pings: integers that strictly increase, as AnyT asserts."""
+
+    __slots__ = ("_clock", "_every_s", "_last", "_outbox", "_timer")
+
+    def __init__(self, outbox: Outbox, clock: Clock, every_s: float) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self._every_s = every_s
+        self._last = 0
+        self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
+
+    def stop(self) -> None:
+        """No more pings."""
+        self._timer.cancel()
+
+    def _beat(self) -> None:
+        if self._outbox.closing:
+            return
+        self._last = max(self._last + 1, int(self._clock.now()))
+        self._outbox.put(cable.ping(self._last))
+        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
+
+
+async def _read(receive: Receive, connection: Connection) -> None:
+    """Act on each frame in turn, until the socket is gone."""
+    try:
+        frames = 0
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text: str | None = message.get("text")
+            if text is None:
+                connection.refuse_binary()
+            else:
+                await connection.receive(text)
+            frames += 1
+            if frames % FRAMES_PER_TURN == 0:
+                await asyncio.sleep(0)
+    except Exception:
+        # A bug of ours. The connection ends, and its bot comes back and resends.
+        _logger.exception("connection_failed")
+
+
+def _writer(send: Send) -> Callable[[str], Awaitable[None]]:
+    async def send_text(frame: str) -> None:
+        try:
+            await send({"type": "websocket.send", "text": frame})
+        except RuntimeError as error:
+            # How uvicorn says that it has closed the socket itself (a frame above the limit, no
+            # pong) and that the reader has not been told yet.
+            raise ConnectionResetError from error
+
+    return send_text
+
+
+async def _dismiss(send: Send, frame: str) -> None:
+    await send({"type": "websocket.send", "text": frame})
+    await _close(send)
+
+
+async def _close(send: Send) -> None:
+    with suppress(OSError, RuntimeError):
+        await send({"type": "websocket.close", "code": CLOSE_NORMAL, "reason": ""})
+
+
+def _query_credentials(query: bytes) -> tuple[str, str]:
+    """Return `access_key` and `sdk_token`, each empty where it is missing."""
+    try:
+        fields = parse_qs(query.decode("latin-1"), max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        return "", ""
+    return fields.get("access_key", [""])[0], fields.get("sdk_token", [""])[0]

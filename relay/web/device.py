@@ -1,0 +1,107 @@
+"""`POST /sse/rokid`: the glasses ask, and read the answer (reference wire.md 2.1, lingzhu.md).
+
+Whatever goes wrong is an answer that the glasses can show: HTTP 200, text and an end. With a
+401 they hang in "thinking" for ever. Machines read the header `Relay-Error` instead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from relay.devices.base import Ask, InvalidRequest
+from relay.devices.lingzhu import LingzhuProtocol
+from relay.errors import RelayError
+from relay.logs import get_logger
+from relay.web.answers import error_code
+from relay.web.auth import Directory, header, require_key
+from relay.web.body import ClientGone, read_body
+from relay.web.sse import SSE_HEADERS, Responder, stream_prelude
+
+if TYPE_CHECKING:
+    from relay.node.node import Node
+    from relay.node.subscriber import Subscription
+
+_logger = get_logger(__name__)
+
+STREAM_ID_HEADER = "Relay-Stream-Id"
+ERROR_HEADER = "Relay-Error"
+
+Asked = Ask | InvalidRequest
+"""A request as far as it could be read: both say where and in which language to answer."""
+
+
+class DeviceEndpoint:
+    """The ASGI application of `/sse/rokid`."""
+
+    def __init__(self, node: Node, directory: Directory, responder: Responder) -> None:
+        self._node = node
+        self._directory = directory
+        self._responder = responder
+        self._protocol = LingzhuProtocol()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one question."""
+        asked: Asked = InvalidRequest("", field="body")
+        try:
+            asked = self._read(await read_body(receive))
+            subscription = await self._open(scope, asked)
+        except ClientGone:
+            return
+        except (InvalidRequest, RelayError) as error:
+            response = self._show(error, asked)
+        except Exception as error:
+            _logger.exception("request_failed")
+            response = self._show(error, asked)
+        else:
+            await self._answer(subscription, asked, scope, receive, send)
+            return
+        await response(scope, receive, send)
+
+    def _read(self, body: bytes) -> Asked:
+        try:
+            return self._protocol.read_request(body)
+        except InvalidRequest as error:
+            return error
+
+    async def _open(self, scope: Scope, asked: Asked) -> Subscription:
+        """Raises the error to show. The key goes first: strangers learn nothing of the rest."""
+        key = await require_key(self._directory, header(scope["headers"], b"authorization"))
+        if isinstance(asked, InvalidRequest):
+            raise asked
+        bot = await self._directory.bot_by_user(asked.user_id) if asked.user_id else None
+        view = await self._node.open_stream(
+            asked, bot_id=bot.bot_id if bot else None, access_key_id=key.key_id
+        )
+        return await self._node.subscribe(view.stream_id, self._protocol, access_key_id=key.key_id)
+
+    async def _answer(
+        self, subscription: Subscription, asked: Asked, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        stream_id = subscription.view.stream_id
+        await self._responder.respond(
+            subscription,
+            scope,
+            receive,
+            send,
+            prelude=stream_prelude(stream_id),
+            headers={STREAM_ID_HEADER: stream_id},
+            failure=lambda error: self._words(error, asked),
+        )
+
+    def _show(self, error: Exception, asked: Asked) -> Response:
+        return Response(
+            self._words(error, asked),
+            media_type="text/event-stream",
+            headers={**SSE_HEADERS, ERROR_HEADER: error_code(error)},
+        )
+
+    def _words(self, error: Exception, asked: Asked) -> bytes:
+        return self._protocol.encode_error(
+            error_code(error),
+            conversation_id=asked.conversation_id,
+            agent_id=asked.agent_id,
+            lang=asked.lang,
+        )
