@@ -183,11 +183,11 @@ class StreamReceiver:
         else:
             sequence, is_over = sent, state.ended and state.is_beyond_end(sent)
         if is_over:
-            return self._refuse(RefusalCode.AFTER_END, sent, "the stream has ended")
+            return self._refuse(RefusalCode.AFTER_END, "the stream has ended", sent)
         chunk = HeldChunk(sequence, message.content, now)
         if not state.has_room(chunk):
             return self._refuse(
-                RefusalCode.STREAM_FULL, sent, "the answer is too long for one stream; end it"
+                RefusalCode.STREAM_FULL, "the answer is too long for one stream; end it", sent
             )
         if self.finished and sequence >= state.total:
             # n was only guessed, and the guess was too low: one more that came too late.
@@ -197,28 +197,31 @@ class StreamReceiver:
     def _offer(self, chunk: HeldChunk, sent: int | None, now: float) -> list[Effect]:
         state = self._state
         verdict, released = state.sequencer.offer(chunk)
-        prelude: list[Effect] = []
-        if verdict is Verdict.HOLD_FULL and not state.can_resend:
-            # A legacy bot cannot send it again, so room is made instead of losing it.
-            prelude = self._append(self._give_up(ELLIPSIS, now))
-            verdict, released = state.sequencer.offer(chunk)
         match verdict:
             case Verdict.READY:
                 state.arrived(chunk)
-                return prelude + self._release(released, sent, now)
+                return self._release(released, sent, now)
             case Verdict.HELD:
                 state.arrived(chunk)
-                return [*prelude, Hold(chunk), Ack(sent), *self._follow_up(now)]
+                return [Hold(chunk), Ack(sent), *self._follow_up(now)]
             case Verdict.DUPLICATE:
                 state.tally.duplicates += 1
                 return [Ack(sent)]
             case Verdict.LATE:
                 return [Ack(sent), *self._amend()]
+            case Verdict.HOLD_FULL if not state.can_resend:
+                return self._flush(chunk, sent, now)
             case Verdict.CONFLICT | Verdict.OUT_OF_WINDOW | Verdict.HOLD_FULL:
-                code, why = _REFUSALS[verdict]
-                return prelude + self._refuse(code, sent, why)
+                return self._refuse(*_REFUSALS[verdict], sent)
             case _:
                 assert_never(verdict)
+
+    def _flush(self, chunk: HeldChunk, sent: int | None, now: float) -> list[Effect]:
+        """A legacy bot cannot send it again: what is held is shown, with the chunk in its place."""
+        self._state.sequencer.hold(chunk)
+        self._state.arrived(chunk)
+        entries = self._give_up(ELLIPSIS, now)
+        return [Append(tuple(entries)), Ack(sent), *self._follow_up(now)]
 
     def _release(self, chunks: list[HeldChunk], sent: int | None, now: float) -> list[Effect]:
         entries = [self._state.writer.chunk(chunk) for chunk in chunks]
@@ -355,7 +358,7 @@ class StreamReceiver:
         stop = min(state.count, start + state.limits.window)
         return [*state.retransmission.ask(state.sequencer.accepted.missing(stop, start), now)]
 
-    def _refuse(self, code: RefusalCode, sequence: int | None, message: str) -> list[Effect]:
+    def _refuse(self, code: RefusalCode, message: str, sequence: int | None) -> list[Effect]:
         self._state.tally.refused += 1
         return [Refuse(code, sequence, message)]
 

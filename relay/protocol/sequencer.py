@@ -96,7 +96,7 @@ class Sequencer:
             self._contents[sequence] = chunk.content
             return Verdict.LATE, []
         if sequence > self.next:
-            return self._hold(chunk), []
+            return self._try_to_hold(chunk), []
         self._take(chunk)
         released = [chunk]
         self.next += 1
@@ -106,14 +106,18 @@ class Sequencer:
             self.next += 1
         return Verdict.READY, released
 
-    def _hold(self, chunk: HeldChunk) -> Verdict:
+    def hold(self, chunk: HeldChunk) -> None:
+        """Hold a new early chunk whatever it costs: what is held is about to be released."""
+        self._take(chunk)
+        self._held[chunk.sequence] = chunk
+        self.held_bytes += _cost(chunk)
+
+    def _try_to_hold(self, chunk: HeldChunk) -> Verdict:
         if chunk.sequence > self.next + self._window:
             return Verdict.OUT_OF_WINDOW
         if self.held_bytes + _cost(chunk) > self._held_bytes_max:
             return Verdict.HOLD_FULL
-        self._take(chunk)
-        self._held[chunk.sequence] = chunk
-        self.held_bytes += _cost(chunk)
+        self.hold(chunk)
         return Verdict.HELD
 
     def _take(self, chunk: HeldChunk) -> None:
