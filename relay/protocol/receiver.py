@@ -208,6 +208,7 @@ class StreamReceiver:
                 state.tally.duplicates += 1
                 return [Ack(sent)]
             case Verdict.LATE:
+                state.charge(chunk)
                 return [Ack(sent), *self._amend()]
             case Verdict.HOLD_FULL if not state.can_resend:
                 return self._flush(chunk, sent, now)

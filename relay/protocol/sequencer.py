@@ -85,10 +85,14 @@ class Sequencer:
         """When the first of the held chunks arrived; None without a gap."""
         return min((chunk.at for chunk in self._held.values()), default=None)
 
+    def has(self, sequence: int) -> bool:
+        """Whether this sequence has come, in time or late."""
+        return sequence in self.accepted or sequence in self.late
+
     def offer(self, chunk: HeldChunk) -> tuple[Verdict, list[HeldChunk]]:
         """Take one chunk; returns what became of it and what is released by it."""
         sequence = chunk.sequence
-        if sequence in self.accepted or sequence in self.late:
+        if self.has(sequence):
             same = self._contents.get(sequence) == chunk.content
             return (Verdict.DUPLICATE if same else Verdict.CONFLICT), []
         if sequence < self.next:

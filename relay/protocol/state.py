@@ -148,7 +148,7 @@ class StreamState:
     def has_room(self, chunk: HeldChunk) -> bool:
         """Whether the stream may grow by this chunk; one that it has already costs nothing."""
         grown = self.size_bytes + _cost(chunk)
-        return grown <= self.limits.stream_bytes_max or chunk.sequence in self.sequencer.accepted
+        return grown <= self.limits.stream_bytes_max or self.sequencer.has(chunk.sequence)
 
     def is_beyond_end(self, sequence: int) -> bool:
         """Whether the sequence cannot belong to this stream, whose end has come."""
@@ -174,12 +174,16 @@ class StreamState:
 
     def arrived(self, chunk: HeldChunk) -> None:
         """A chunk was accepted for the first time."""
-        self.size_bytes += _cost(chunk)
+        self.charge(chunk)
         self.last_chunk_at = max(self.last_chunk_at or chunk.at, chunk.at)
         self.tally.arrivals.append(Arrival(chunk.sequence, chunk.at, len(chunk.content)))
         self.status = max(self.status, Status.ACTIVE)
         if chunk.sequence in self.retransmission.asked:
             self.tally.retransmitted = True
+
+    def charge(self, chunk: HeldChunk) -> None:
+        """A chunk is kept, if only to know it again: also a late one takes of the stream's room."""
+        self.size_bytes += _cost(chunk)
 
     def note_disagreement(self) -> None:
         """Record what about the summary is not true, while it can still be compared."""
