@@ -20,10 +20,12 @@ lingzhu = LingzhuProtocol()
 
 
 def shown(raw: bytes) -> list[tuple[str, Mapping[str, object]]]:
+    """Return what the glasses see: names and objects."""
     return [(event.event, json.loads(event.data)) for event in SseParser().feed(raw)]
 
 
 def answer(content: str, *, finish: bool = False) -> tuple[str, Mapping[str, object]]:
+    """Return one answer message as the glasses see it."""
     return "message", {
         "role": "agent",
         "type": "answer",

@@ -30,14 +30,17 @@ REAL: Fields = {
 
 
 def read(fields: Fields) -> Ask:
+    """Read a body with these fields."""
     return read_request(json.dumps(fields).encode())
 
 
 def ask(**fields: JsonValue) -> Ask:
+    """Read a body that has what is required, and these fields."""
     return read({"message_id": "m", "agent_id": "a", "message": [USER_ITEM], **fields})
 
 
 def item(**fields: JsonValue) -> list[JsonValue]:
+    """Return one item of the user."""
     return [{"role": "user", **fields}]
 
 
@@ -100,9 +103,9 @@ def test_the_language_is_english_where_it_says_so(metadata: JsonValue, lang: str
         ({"role": "user", "text": "hi"}, "hi"),
         (item(text=" hi\r\n\0 "), " hi\r\n\0 "),
         (item(text="old") + item(text="hi"), "hi"),
-        (item(text="hi") + [{"role": "agent", "text": "no"}], "hi"),
-        (item(text="old") + [{"role": "Assistant", "text": "no"}] + item(text="hi"), "hi"),
-        ([{"role": "system", "text": "no"}] + item(text="hi"), "hi"),
+        ([*item(text="hi"), {"role": "agent", "text": "no"}], "hi"),
+        ([*item(text="old"), {"role": "Assistant", "text": "no"}, *item(text="hi")], "hi"),
+        ([{"role": "system", "text": "no"}, *item(text="hi")], "hi"),
         ([{"role": "wearer", "text": "hi"}], "hi"),
         ([{"role": 5, "text": "hi"}], "hi"),
     ],
@@ -140,7 +143,7 @@ def test_a_lone_image_is_a_question(image: Fields) -> None:
 def test_images_and_words_of_one_turn_belong_together() -> None:
     """In the order given; the images of earlier turns are left out."""
     data_url = "data:image/png;base64,AA=="
-    message = [
+    message: list[JsonValue] = [
         *item(type="image", image_url="old"),
         {"role": "agent", "text": "nice"},
         *item(type="image", image_url="one"),
@@ -187,6 +190,7 @@ def test_ids_are_kept_as_they_are() -> None:
 
 
 def refused(fields: Fields) -> InvalidRequest:
+    """Read a body that must be refused."""
     with pytest.raises(InvalidRequest) as error:
         read(fields)
     return error.value

@@ -27,6 +27,7 @@ def test_the_vectors_of_the_protocol(text: str, expected: str) -> None:
 
 
 def hash_by_definition(text: str) -> str:
+    """Hash one unit at a time, as docs/protocol.md defines it."""
     value = 0
     units = text.encode("utf-16-le", "surrogatepass")
     for low, high in zip(units[::2], units[1::2], strict=True):

@@ -5,7 +5,16 @@ import pytest
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.wire.bot_client import decode_outbound, encode_stream_message
-from relay.wire.bot_messages import Acked, Command, Connected, Outbound, Pong, Refused
+from relay.wire.bot_messages import (
+    Acked,
+    Closed,
+    Command,
+    Connected,
+    OpenStreamState,
+    Outbound,
+    Pong,
+    Refused,
+)
 
 Fields = dict[str, JsonValue]
 
@@ -81,6 +90,7 @@ def test_a_refusal_may_say_when_to_try_again(
 
 
 def ack(**fields: JsonValue) -> Fields:
+    """Return an `ack` with some fields changed."""
     return {
         "type": "ack",
         "session_id": "S",
@@ -89,6 +99,33 @@ def ack(**fields: JsonValue) -> Fields:
         "credit": 1,
         **fields,
     }
+
+
+def test_streams_that_are_open_and_closed_are_told_apart() -> None:
+    """What a bot needs to resume: where each stream is, or how it ended."""
+    open_: Fields = {
+        "session_id": "S",
+        "epoch": "e1",
+        "status": "active",
+        "next_sequence": 4,
+        "received": [[6, 6]],
+        "credit": 32,
+    }
+    closed: Fields = {
+        "session_id": "T",
+        "status": "closed",
+        "outcome": "incomplete",
+        "total_chunks": 60,
+        "missing": [[57, 59]],
+    }
+    connected = decode_outbound(
+        {"type": "connected", "bot_id": 7, "session_id": "C", "streams": [open_, closed]}
+    )
+    assert isinstance(connected, Connected)
+    assert connected.streams == (
+        OpenStreamState("S", "e1", "active", 4, ((6, 6),), 32),
+        Closed("T", "incomplete", 60, ((57, 59),)),
+    )
 
 
 @pytest.mark.parametrize(

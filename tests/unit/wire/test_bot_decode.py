@@ -28,10 +28,12 @@ Fields = dict[str, JsonValue]
 
 
 def chunk(**fields: JsonValue) -> Fields:
+    """Return a chunk with some fields changed."""
     return {"type": "stream_chunk", "session_id": "S", "sequence": 3, "content": "x", **fields}
 
 
 def refusal(payload: Fields) -> PayloadRefused:
+    """Decode a payload that must be refused."""
     with pytest.raises(PayloadRefused) as refused:
         decode(payload)
     return refused.value
@@ -220,6 +222,7 @@ def test_a_session_id_that_is_not_a_string_is_refused(name: str, session_id: Jso
 
 
 def legacy(**fields: JsonValue) -> Fields:
+    """Return a payload of SDK 2.0.x."""
     return {"action": "stream_chunk", "stream_id": "K", **fields}
 
 
@@ -270,6 +273,7 @@ def test_an_error_without_its_text_still_ends_the_stream() -> None:
 
 
 def summary(**fields: JsonValue) -> Fields:
+    """Return a summary with some fields changed."""
     return {
         "type": "stream_summary",
         "session_id": "S",

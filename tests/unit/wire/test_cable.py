@@ -24,14 +24,17 @@ BOT = '{"channel": "BotChannel",  "bot_id":"1"}'  # the spacing is the client's 
 
 
 def frame(command: str, identifier: JsonValue = BOT, **fields: JsonValue) -> str:
+    """Return a frame of a client."""
     return json.dumps({"identifier": identifier, "command": command, **fields})
 
 
 def perform(payload: JsonValue, identifier: str = BOT) -> str:
+    """Return a `message` frame."""
     return frame("message", identifier, data=json.dumps(payload, ensure_ascii=False))
 
 
 def subscribed() -> CableServer:
+    """Return a server with one confirmed subscription."""
     server = CableServer()
     server.receive(frame("subscribe"))
     server.confirm(BOT)
@@ -39,6 +42,7 @@ def subscribed() -> CableServer:
 
 
 def refusal(server: CableServer, raw: str) -> Refusal:
+    """Receive a frame that must be refused."""
     (event,) = server.receive(raw)
     assert isinstance(event, Refusal)
     return event

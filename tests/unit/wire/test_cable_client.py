@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from relay.protocol.events import RefusalCode
 from relay.wire import cable
 from relay.wire.cable import CableServer, Perform, Subscribe, Unsubscribe
 from relay.wire.cable_client import (
@@ -62,7 +63,7 @@ def test_incomplete_frames_of_the_server_are_read(raw: str | bytes, expected: Se
 
 def test_a_refusal_without_a_subscription_reaches_the_client() -> None:
     """It comes as an error frame with an empty identifier."""
-    refusal = cable.Refusal(cable.RefusalCode.UNKNOWN_COMMAND, None, "why")
+    refusal = cable.Refusal(RefusalCode.UNKNOWN_COMMAND, None, "why")
     event = CableClient(BOT).receive(cable.refused(refusal))
     assert isinstance(event, Message)
     assert event.payload["code"] == "unknown_command"

@@ -77,6 +77,7 @@ def test_what_is_not_json_is_refused_with_one_typed_error(text: str | bytes) -> 
 
 
 def nested(levels: int, inner: str = "") -> str:
+    """Return JSON with `levels` containers inside each other."""
     return (
         '[{"a":' * (levels // 2)
         + "[" * (levels % 2)
@@ -104,6 +105,12 @@ def test_deeper_nesting_is_refused(levels: int, inner: str) -> None:
         loads(nested(levels, inner))
     with pytest.raises(MalformedJson, match="deep"):
         loads(nested(levels, inner).encode())
+
+
+def test_a_bomb_with_a_raw_half_of_a_pair_is_refused() -> None:
+    """It takes the slow way, whose stack is guarded as well."""
+    with pytest.raises(MalformedJson, match="deep"):
+        loads(nested(100_000, '"\ud83e"'))
 
 
 def test_exactly_one_level_too_many_is_refused() -> None:
