@@ -139,12 +139,13 @@ class StreamReceiver:
                 return self._stop(message.outcome, message.detail, now)
             case BotLost():
                 state.broken = True
-                state.lost_at = now
+                state.lost_at = now if state.lost_at is None else state.lost_at
                 state.retransmission.stop()
                 return []
             case BotBack():
                 state.can_resend = message.can_resend
                 state.lost_at = None
+                state.retransmission.restart(now, can_ask=message.can_resend)
                 return []
             case Overlapped():
                 return self._overlap(now)

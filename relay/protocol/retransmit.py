@@ -32,6 +32,10 @@ class Retransmission:
         self.due_at = now + self._every_s
         return [Nack(wanted)]
 
+    def restart(self, now: float, *, can_ask: bool) -> None:
+        """A connection carries the stream again. It resends by itself, and is reminded in time."""
+        self.due_at = now + self._every_s if can_ask else None
+
     def stop(self) -> None:
         """Nothing can be asked for any more (or at the moment)."""
         self.due_at = None
