@@ -29,7 +29,7 @@ from relay.wire.bot_messages import (
 SEQUENCE_MAX = 1_000_000
 """About 20 hours of chunks at 14 per second; everything is sized for it."""
 CHUNK_BYTES_MAX = 16_384
-"""Of UTF-8. A quarter of the largest frame, so that a chunk fits however it is escaped."""
+"""Of UTF-8. A quarter of the largest frame, which leaves room for the escapes of ordinary text."""
 
 Payload = Mapping[str, JsonValue]
 
