@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from relay.errors import BadRequest
+from relay.store import admin_tokens
+from relay.store.engine import Database
+from relay.store.models import AdminToken, moment
+from tests.support.store import NOW
+
+TOKEN = "adm_" + "0" * 64
+
+
+async def add(database: Database) -> AdminToken:
+    """Add the token."""
+    async with database.write() as session:
+        return await admin_tokens.add(session, TOKEN, now=NOW)
+
+
+async def test_a_token_is_verified_by_itself_only(database: Database) -> None:
+    """Its hash opens nothing."""
+    row = await add(database)
+    async with database.read() as session:
+        assert await admin_tokens.verify(session, TOKEN)
+        assert not await admin_tokens.verify(session, row.token_hash)
+        assert not await admin_tokens.verify(session, "")
+
+
+async def test_a_revoked_token_opens_nothing(database: Database) -> None:
+    """From the commit on."""
+    row = await add(database)
+    async with database.write() as session:
+        row.revoked_at = moment(NOW)
+        session.add(row)
+    async with database.read() as session:
+        assert not await admin_tokens.verify(session, TOKEN)
+
+
+async def test_a_token_can_be_added_once(database: Database) -> None:
+    """Adding it again is the caller's mistake, not the database's."""
+    await add(database)
+    with pytest.raises(BadRequest, match="exists already"):
+        await add(database)

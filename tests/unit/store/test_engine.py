@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from relay.errors import StoreError
+from relay.store import engine
+from relay.store.engine import Database, database_errors, database_url, is_outage
+from relay.store.models import AdminToken, moment
+
+
+def token(token_hash: str) -> AdminToken:
+    """A row to write."""
+    return AdminToken(token_prefix="p", token_hash=token_hash, created_at=moment(0))
+
+
+async def test_a_sqlite_file_is_opened_in_wal_mode(database: Database) -> None:
+    """Readers do not wait for the writer, and a commit does not wait for the disk."""
+    async with database.read() as session:
+        connection = await session.connection()
+        pragmas = {
+            name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 1, "busy_timeout": 5000}
+
+
+async def test_a_writer_holds_the_lock_from_its_first_moment(
+    database: Database, tmp_path: Path
+) -> None:
+    """A deferred transaction would let another writer in and then fail at its own first write."""
+    with sqlite3.connect(tmp_path / "relay.db", timeout=0, isolation_level=None) as other:
+        async with database.read():
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+        async with database.write() as session:
+            _ = await session.connection()
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+async def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
+    """It sees what was committed before."""
+    async with database.write() as writer:
+        writer.add(token("new"))
+        await writer.flush()
+        async with database.read() as reader:
+            rows = await (await reader.connection()).execute(text("SELECT id FROM admin_tokens"))
+            assert rows.all() == []
+
+
+async def test_a_write_is_committed_at_the_end_of_its_block(database: Database) -> None:
+    """And what was read in it can still be used there."""
+    row = token("h")
+    async with database.write() as session:
+        session.add(row)
+    async with database.read() as session:
+        assert await session.get(AdminToken, row.id) is not None
+    assert row.token_hash == "h"
+
+
+async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
+    """All or none, and the caller's error comes through as it is."""
+
+    async def fail() -> None:
+        async with database.write() as session:
+            session.add(token("h"))
+            await session.flush()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    async with database.read() as session:
+        assert await session.get(AdminToken, 1) is None
+
+
+async def test_a_database_error_is_told_in_one_line_without_the_row(database: Database) -> None:
+    """SQLAlchemy's own text holds the statement and its parameters."""
+    with pytest.raises(StoreError) as caught:
+        async with database.write() as session:
+            session.add_all([token("canary"), token("canary")])
+    assert "canary" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "UNIQUE" in str(caught.value)
+
+
+async def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
+    """Not a traceback of the driver's."""
+    database = Database(f"sqlite:///{tmp_path}/none/relay.db")
+    with pytest.raises(StoreError, match="unable to open"):
+        async with database.read() as session:
+            _ = await session.connection()
+    await database.close()
+
+
+def test_an_error_without_a_text_is_told_by_its_name() -> None:
+    """Time-outs of asyncio have none."""
+    with pytest.raises(StoreError, match="TimeoutError"), database_errors():
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///relay.db", "sqlite+aiosqlite"),
+        ("sqlite+aiosqlite:////var/relay.db", "sqlite+aiosqlite"),
+        ("postgresql://h/n", "postgresql+asyncpg"),
+        ("postgresql+asyncpg://h/n", "postgresql+asyncpg"),
+    ],
+)
+def test_a_url_gets_its_async_driver(url: str, driver: str) -> None:
+    """Operators write what other programs take."""
+    assert database_url(url).drivername == driver
+
+
+@pytest.mark.parametrize("url", ["mysql://h/n", "postgresql+psycopg://h/n", "relay.db", ""])
+def test_a_url_of_no_use_is_refused(url: str) -> None:
+    """Other databases and synchronous drivers."""
+    with pytest.raises(StoreError):
+        Database(url)
+
+
+async def test_libpqs_sslmode_is_understood() -> None:
+    """Hosted databases hand out URLs with it, and asyncpg knows it by another name."""
+    database = Database("postgresql://h/n?sslmode=require")
+    assert database.engine.url.query == {"ssl": "require"}
+    await database.close()
+
+
+class Cause(Exception):
+    def __init__(self, *, sqlstate: str | None = None, sqlite_errorcode: int | None = None) -> None:
+        super().__init__("no")
+        self.sqlstate = sqlstate
+        self.sqlite_errorcode = sqlite_errorcode
+
+
+def wrapped(cause: Cause) -> DBAPIError:
+    """What SQLAlchemy makes of a driver's error."""
+    return OperationalError("SELECT", {}, cause)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        wrapped(Cause(sqlstate="08006")),
+        wrapped(Cause(sqlstate="53100")),
+        wrapped(Cause(sqlstate="57P01")),
+        wrapped(Cause(sqlstate="40001")),
+        wrapped(Cause(sqlstate="25006")),
+        wrapped(Cause(sqlite_errorcode=sqlite3.SQLITE_BUSY)),
+        wrapped(Cause(sqlite_errorcode=sqlite3.SQLITE_FULL)),
+        wrapped(Cause(sqlite_errorcode=sqlite3.SQLITE_IOERR_WRITE)),
+        DBAPIError("SELECT", {}, Cause(), connection_invalidated=True),
+        ConnectionRefusedError(),
+        TimeoutError(),
+    ],
+)
+def test_a_database_that_is_away_busy_or_full_is_an_outage(error: BaseException) -> None:
+    """Trying the rows one by one would not help."""
+    assert is_outage(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IntegrityError("INSERT", {}, Cause(sqlite_errorcode=sqlite3.SQLITE_CONSTRAINT_UNIQUE)),
+        wrapped(Cause(sqlstate="22021")),
+        wrapped(Cause(sqlstate="54000")),
+        wrapped(Cause()),
+        OverflowError(),
+    ],
+)
+def test_a_row_that_is_refused_is_no_outage(error: BaseException) -> None:
+    """The other rows of its batch can be stored."""
+    assert not is_outage(error)
+
+
+def test_the_timeouts_are_those_of_the_documentation() -> None:
+    """5 s for SQLite's lock, and never for ever for PostgreSQL."""
+    assert engine.BUSY_TIMEOUT_S == 5
+    assert 0 < engine.COMMAND_TIMEOUT_S <= 30

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from relay.clock import ManualClock, SystemClock, iso_beijing
+
+
+def test_a_jump_of_the_wall_clock_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the wall clock was set back by an hour, one second more is one second more."""
+    wall, monotonic = 1_000_000.0, 50.0
+    monkeypatch.setattr(time, "time", lambda: wall)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic)
+    clock = SystemClock()
+    assert clock.now() == 1_000_000.0
+    wall -= 3600
+    monotonic += 1
+    assert clock.now() == 1_000_001.0
+
+
+def test_the_system_clock_tells_unix_time() -> None:
+    """What it says lies between two readings of the wall clock, give or take its resolution."""
+    before = time.time()
+    now = SystemClock().now()
+    assert before - 0.01 <= now <= time.time() + 0.01
+
+
+def test_a_manual_clock_stands_still_until_advanced() -> None:
+    """It starts where it is told and moves by exactly what it is told."""
+    clock = ManualClock(10.0)
+    assert (clock.now(), clock.now()) == (10.0, 10.0)
+    clock.advance(0.25)
+    assert clock.now() == 10.25
+
+
+def test_a_manual_clock_does_not_go_back() -> None:
+    """A test that would turn time back is itself wrong."""
+    with pytest.raises(ValueError, match="go back"):
+        ManualClock().advance(-1)
+
+
+@pytest.mark.parametrize(
+    ("now", "written"),
+    [
+        (0.0, "1970-01-01T08:00:00+08:00"),
+        (1_772_157_600.0, "2026-02-27T10:00:00+08:00"),
+        (1_772_157_600.999999, "2026-02-27T10:00:00+08:00"),
+        (1_751_299_200.5, "2025-07-01T00:00:00+08:00"),
+    ],
+)
+def test_a_time_on_the_wire_has_whole_seconds_and_beijings_offset(now: float, written: str) -> None:
+    """Fractions are cut off, not rounded; summer and winter have one offset."""
+    assert iso_beijing(now) == written

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from relay import settings as module
+from relay.errors import SettingsError
+from relay.settings import Settings, changed_settings, settings_table, without_password
+
+DOCS = Path(module.__file__).parents[1] / "docs" / "settings.md"
+
+
+def read(**environ: str) -> Settings:
+    """Read settings from these variables alone."""
+    return Settings.from_environment(environ)
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    """Times and limits are those that the architecture names."""
+    settings = read()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert (settings.barrier_seconds, settings.guess_seconds) == (2.0, 0.15)
+    assert (settings.gap_seconds, settings.idle_seconds) == (8.0, 60.0)
+    assert (settings.window, settings.credit, settings.held_bytes_max) == (1024, 256, 262_144)
+    assert settings.database_url == "sqlite+aiosqlite:///relay.db"
+
+
+def test_each_kind_of_value_is_read() -> None:
+    """Numbers, lists, words and URLs; blanks around them and the case of words do not matter."""
+    settings = read(
+        RELAY_PORT=" 9000 ",
+        RELAY_BARRIER_SECONDS="0.5",
+        RELAY_ALLOWED_ORIGINS="https://A.example, http://b.example:3000,",
+        RELAY_LOG_FORMAT="JSON",
+        RELAY_DATABASE_URL="postgresql+asyncpg://u:p@h/n",
+        PATH="/usr/bin",
+    )
+    assert settings.port == 9000
+    assert settings.barrier_seconds == 0.5
+    assert settings.allowed_origins == ("https://a.example", "http://b.example:3000")
+    assert settings.log_format == "json"
+    assert settings.database_url == "postgresql+asyncpg://u:p@h/n"
+
+
+def test_an_empty_variable_is_the_same_as_none() -> None:
+    """Compose files pass on variables that nobody set."""
+    assert read(RELAY_PORT="", RELAY_ALLOWED_ORIGINS=" ", RELAY_LOG_LEVEL="").port == 8080
+
+
+def test_an_option_goes_before_the_environment() -> None:
+    """And one that was not given does not."""
+    settings = Settings.from_environment(
+        {"RELAY_PORT": "1", "RELAY_HOST": "::1"}, port=2, host=None
+    )
+    assert (settings.port, settings.host) == (2, "::1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("RELAY_PORT", "http", "a whole number of at least 0 and at most 65535"),
+        ("RELAY_PORT", "65536", "at most 65535"),
+        ("RELAY_PORT", "80.0", "a whole number"),
+        ("RELAY_PORT", "-1", "at least 0"),
+        ("RELAY_PORT", "９", "a whole number"),
+        ("RELAY_IDLE_SECONDS", "nan", "a number of seconds"),
+        ("RELAY_IDLE_SECONDS", "1e9", "a number of seconds"),
+        ("RELAY_IDLE_SECONDS", "0.5", "at least 1"),
+        ("RELAY_LOG_FORMAT", "xml", "one of console, json"),
+        ("RELAY_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("RELAY_TRACE_CONTENT", "some", "one of full, none"),
+        ("RELAY_ALLOWED_ORIGINS", "example.com", "without a path"),
+        ("RELAY_ALLOWED_ORIGINS", "https://a.example/", "without a path"),
+        ("RELAY_DATABASE_URL", "relay.db", "sqlite+aiosqlite:///FILE"),
+        ("RELAY_DATABASE_URL", "mysql://h/n", "sqlite+aiosqlite:///FILE"),
+        ("RELAY_BROKER_URL", "nats://h", "memory://"),
+        ("RELAY_CREDIT", "1025", "at most RELAY_WINDOW, which is 1024"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_named_with_what_is(
+    name: str, value: str, allowed: str
+) -> None:
+    """The message holds the variable, its value and what may stand there."""
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+    error = caught.value
+    assert (error.variable, error.value) == (name, value)
+    assert allowed in error.allowed
+    assert name in str(error)
+    assert value in str(error)
+
+
+def test_redis_is_said_to_be_missing_and_not_to_be_wrong() -> None:
+    """Somebody who read ahead learns that it is not there yet; the password is not repeated."""
+    with pytest.raises(SettingsError, match="not there yet") as caught:
+        read(RELAY_BROKER_URL="redis://:canary@h")
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("RELAY_PROT", "RELAY_PORT"), ("RELAY_BARRIER", "RELAY_BARRIER_SECONDS")],
+)
+def test_an_unknown_variable_is_an_error_that_suggests_the_nearest(name: str, nearest: str) -> None:
+    """A setting that is silently not read is worse than none; its value may be a secret."""
+    with pytest.raises(SettingsError, match=f"did you mean {nearest}") as caught:
+        read(**{name: "canary"})
+    assert "canary" not in str(caught.value)
+
+
+def test_an_unknown_option_is_an_error() -> None:
+    """A caller's slip is found as an operator's is."""
+    with pytest.raises(SettingsError, match="RELAY_PORT"):
+        Settings.from_environment({}, prot=1)
+
+
+def test_the_sdks_variables_are_no_settings_of_the_relay() -> None:
+    """Bot and relay may be started from one shell."""
+    assert read(RELAY_ACK_TIMEOUT_SECONDS="2", RELAY_TOKEN="t") is not None
+
+
+def test_without_a_secret_each_process_makes_its_own() -> None:
+    """It has 256 random bits, and tickets of one are of no use to another."""
+    one, other = read(), read(RELAY_SECRET="")
+    assert len(one.secret) == 64
+    assert one.secret != other.secret
+
+
+def test_a_short_secret_is_refused_and_not_repeated() -> None:
+    """Whoever guesses it signs tickets for any stream."""
+    with pytest.raises(SettingsError, match="at least 32 characters") as caught:
+        read(RELAY_SECRET="canary")
+    assert "canary" not in str(caught.value)
+
+
+def test_secrets_are_never_printed() -> None:
+    """Neither the signing key nor a database's password, wherever settings are shown."""
+    settings = read(
+        RELAY_SECRET="canary" * 8, RELAY_DATABASE_URL="postgresql://u:canary@h/n", RELAY_PORT="1"
+    )
+    shown = repr(settings) + str(settings) + changed_settings(settings)
+    assert "canary" not in shown
+    assert "RELAY_PORT=1\n" in shown
+    assert "RELAY_DATABASE_URL=postgresql://u:***@h/n\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p@h/n", "postgresql://u:***@h/n"),
+        ("redis://:p@h", "redis://:***@h"),
+        ("postgresql://u@h:5432/n", "postgresql://u@h:5432/n"),
+        ("sqlite+aiosqlite:///relay.db", "sqlite+aiosqlite:///relay.db"),
+    ],
+)
+def test_a_url_is_printed_without_its_password(url: str, shown: str) -> None:
+    """A port is no password."""
+    assert without_password(url) == shown
+
+
+def test_only_what_differs_from_the_defaults_is_listed() -> None:
+    """Nothing is, where nothing was set."""
+    assert changed_settings(read()) == ""
+    assert changed_settings(read(RELAY_IDLE_SECONDS="30")) == "RELAY_IDLE_SECONDS=30\n"
+
+
+def test_settings_do_not_change() -> None:
+    """Parts of the relay keep what they were given."""
+    with pytest.raises(FrozenInstanceError):
+        read().port = 1  # type: ignore[misc]
+
+
+def test_every_setting_is_in_the_table_with_its_meaning() -> None:
+    """One row each, in the order of the fields."""
+    rows = settings_table().splitlines()[2:]
+    names = [f"RELAY_{item.name.upper()}" for item in fields(Settings)]
+    assert [row.split("`")[1] for row in rows] == names
+    assert all(row.split(" | ")[3].strip(" |") for row in rows)
+
+
+def test_the_documentation_holds_the_table_that_is_printed() -> None:
+    """`relay settings` and docs/settings.md never disagree."""
+    assert settings_table() in DOCS.read_text(encoding="utf-8")
