@@ -8,7 +8,7 @@ such message. The types themselves are in `relay.wire.bot_messages` and may be i
 
 from __future__ import annotations
 
-from relay.wire.bot_decode import CHUNK_BYTES_MAX, SEQUENCE_MAX, PayloadRefused, decode, verb
+from relay.wire.bot_decode import PayloadRefused, decode, verb
 from relay.wire.bot_encode import encode, encode_ranges
 from relay.wire.bot_messages import (
     RELIABLE,
@@ -39,9 +39,7 @@ from relay.wire.bot_messages import (
 )
 
 __all__ = [
-    "CHUNK_BYTES_MAX",
     "RELIABLE",
-    "SEQUENCE_MAX",
     "Acked",
     "Cancel",
     "Closed",

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
+from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX
 from relay.wire.bot_messages import (
     CommandResult,
     ExecuteCommand,
@@ -25,11 +26,6 @@ from relay.wire.bot_messages import (
     StatusQuery,
     StreamMessage,
 )
-
-SEQUENCE_MAX = 1_000_000
-"""About 20 hours of chunks at 14 per second; everything is sized for it."""
-CHUNK_BYTES_MAX = 16_384
-"""Of UTF-8. A quarter of the largest frame, which leaves room for the escapes of ordinary text."""
 
 Payload = Mapping[str, JsonValue]
 

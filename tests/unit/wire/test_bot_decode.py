@@ -4,9 +4,8 @@ import pytest
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
+from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX
 from relay.wire.bot_decode import (
-    CHUNK_BYTES_MAX,
-    SEQUENCE_MAX,
     PayloadRefused,
     decode,
     exceeds_utf8,
