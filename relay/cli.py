@@ -271,14 +271,14 @@ def trace_list(
     if json:
         _print_json(rows)
         return
-    from relay.clock import iso_beijing
+    from relay.wire.timestamp import beijing_iso
 
     line = "{:25}  {:32}  {:>6}  {:9}  {:11}  {:>9}  {:>7}  {}"
     head = ("asked", "trace", "bot", "status", "outcome", "shown", "missing", "position")
     typer.echo(line.format(*head))
     for row in rows:
         shown = f"{row.sse_chunk_count}/{row.sdk_total_chunks or row.sdk_chunk_count}"
-        when, bot = iso_beijing(row.created_at), row.bot_id or "-"
+        when, bot = beijing_iso(row.created_at), row.bot_id or "-"
         lost, where = len(row.missing_sequences), row.loss_position or ""
         cells = (when, row.trace_id, bot, row.status, row.outcome, shown, lost, where)
         typer.echo(line.format(*cells).rstrip())

@@ -1,13 +1,9 @@
-"""The relay's clock, and how a time is written on the wire."""
+"""The relay's clock."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol
-
-BEIJING = timezone(timedelta(hours=8))
-"""The offset that every time on the wire bears. China has no daylight saving time."""
 
 
 class Clock(Protocol):
@@ -54,11 +50,3 @@ class ManualClock:
         if seconds < 0:
             raise ValueError(f"a clock cannot go back by {-seconds} s")
         self._now += seconds
-
-
-def iso_beijing(now: float) -> str:
-    """Write seconds since the epoch as the wire does: `2026-02-27T10:00:00+08:00`.
-
-    Whole seconds, cut off and not rounded, as the clients of the relay have always seen them.
-    """
-    return datetime.fromtimestamp(now // 1, UTC).astimezone(BEIJING).isoformat()

@@ -7,8 +7,8 @@ The shape is the reference system's, so that every existing SDK understands it. 
 from __future__ import annotations
 
 from relay.broker.base import StreamMeta
-from relay.clock import iso_beijing
 from relay.devices.base import Ask, JsonValue
+from relay.wire.timestamp import beijing_iso
 
 SOURCE = "rokid_lingzhu"
 """What existing SDKs expect as the source of a question from glasses."""
@@ -32,5 +32,5 @@ def execute_command(ask: Ask, meta: StreamMeta) -> dict[str, JsonValue]:
             "openclaw_session_id": nested or f"bot_{meta.bot_id}",
             "trace_id": meta.trace_id,
         },
-        "timestamp": iso_beijing(meta.opened_at),
+        "timestamp": beijing_iso(meta.opened_at),
     }

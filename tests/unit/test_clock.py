@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relay.clock import ManualClock, SystemClock, iso_beijing
+from relay.clock import ManualClock, SystemClock
 
 
 def test_a_jump_of_the_wall_clock_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,17 +38,3 @@ def test_a_manual_clock_does_not_go_back() -> None:
     """A test that would turn time back is itself wrong."""
     with pytest.raises(ValueError, match="go back"):
         ManualClock().advance(-1)
-
-
-@pytest.mark.parametrize(
-    ("now", "written"),
-    [
-        (0.0, "1970-01-01T08:00:00+08:00"),
-        (1_772_157_600.0, "2026-02-27T10:00:00+08:00"),
-        (1_772_157_600.999999, "2026-02-27T10:00:00+08:00"),
-        (1_751_299_200.5, "2025-07-01T00:00:00+08:00"),
-    ],
-)
-def test_a_time_on_the_wire_has_whole_seconds_and_beijings_offset(now: float, written: str) -> None:
-    """Fractions are cut off, not rounded; summer and winter have one offset."""
-    assert iso_beijing(now) == written
