@@ -19,6 +19,7 @@ from relay.protocol.texthash import content_hash
         ("zzzzzzz", "cd7faba"),
         ("\ud83e", "d83e"),
         ("\0", "0"),
+        ("polygenelubricants", "-80000000"),
     ],
 )
 def test_the_vectors_of_the_protocol(text: str, expected: str) -> None:
