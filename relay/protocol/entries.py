@@ -56,9 +56,11 @@ class EntryWriter:
     def replay(self, entry: Entry) -> str:
         """Take over an entry that is in the log already; returns its raw content."""
         raw = entry.content
-        if self._carry:
-            raw = code_units(raw)[1:]
-        raw += entry.carry
+        if self._carry and raw:
+            # Its first character holds the half that was waiting, or stands in for it.
+            raw = code_units(raw[0])[1:] + raw[1:]
+        if entry.content or not self._carry:
+            raw += entry.carry  # else nothing came, and the same half waits on
         self._carry = entry.carry
         self.next_offset = entry.offset + 1
         if entry.kind is EntryKind.CHUNK:
