@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -35,12 +37,25 @@ class Postgres:
 
     @property
     def pid(self) -> int:
-        """The process id of the server, for tests that stop and continue it."""
+        """The process id of the server."""
         return int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def url(self, database: str) -> str:
         """The URL of a database on this server."""
         return f"postgresql+asyncpg://relay@/{database}?host={self.folder}"
+
+    @contextmanager
+    def paused(self, *backends: int) -> Iterator[None]:
+        """Stop the server and these of its backends for the length of the block.
+
+        A stopped server takes no connection; a backend goes on by itself unless it is named.
+        """
+        pids = [self.pid, *backends]
+        try:
+            _signal(pids, signal.SIGSTOP)
+            yield
+        finally:
+            _signal(pids, signal.SIGCONT)
 
     def run(self, program: str, *args: str) -> None:
         """Run one of PostgreSQL's programs against this server, and fail with what it says."""
@@ -79,6 +94,13 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     postgres_server.run("createdb", name)
     yield postgres_server.url(name)
     postgres_server.run("dropdb", "--force", name)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # A backend whose client has just gone may be gone as well.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _unprivileged_user() -> str | None:
