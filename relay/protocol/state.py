@@ -19,6 +19,9 @@ from relay.protocol.retransmit import Retransmission
 from relay.protocol.sequencer import Sequencer, Verdict
 from relay.protocol.status import Outcome, Status
 
+_BY_THE_BOT = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE})
+"""The outcomes of a stream whose `stream_end` came."""
+
 
 class StreamState:
     """One stream: its chunks, its end, its summary, its connection."""
@@ -72,8 +75,10 @@ class StreamState:
             case EntryKind.END:
                 assert entry.outcome is not None
                 assert entry.total_chunks is not None
-                if self.barrier.ended_at is None and entry.outcome is Outcome.COMPLETED:
+                if self.barrier.ended_at is None and entry.outcome in _BY_THE_BOT:
+                    # The end was not held, so it came just then and its n was known.
                     self.barrier.ended_at = entry.at
+                    self.barrier.summarised = entry.total_chunks
                 self.finish(entry.outcome, entry.total_chunks)
             case EntryKind.REPAIR:
                 self.tally.repaired = True
