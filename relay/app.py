@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
 
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from relay.clock import Clock, SystemClock
@@ -23,24 +22,17 @@ from relay.node.tracer import Tracer
 from relay.settings import Settings
 from relay.store.models import AccessKey, Bot
 from relay.store.store import Store
-from relay.web.auth import BotIdentity, Directory, KeyIdentity, Tickets
-from relay.web.cable import CableEndpoint
-from relay.web.channels import Channels
-from relay.web.device import DeviceEndpoint
-from relay.web.event_stream import EventStreamEndpoint
-from relay.web.health import health_routes
+from relay.web.auth import BotIdentity, KeyIdentity
+from relay.web.health import Check, health_routes
 from relay.web.listener import listen
+from relay.web.routes import web_routes
 from relay.web.sse import Responder
-from relay.web.worker_api import WorkerApi
 from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
 
 _logger = get_logger(__name__)
 
 FAREWELL_S = 1
 """What a drain keeps back for the last words, and again for closing the sockets."""
-
-TICKET_MARGIN_S = 60.0
-"""A ticket outlives its stream by this much, so that its reader is told 410 and not 401."""
 
 
 class StoreDirectory:
@@ -121,31 +113,21 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             keepalive_s=settings.keepalive_seconds, drain_s=settings.drain_seconds
         )
         relay = Relay(Starlette(), node, tracer, store, responder)
-        relay.app.router.routes.extend(_routes(relay, settings, clock))
+        relay.app.router.routes.extend(
+            web_routes(node, StoreDirectory(store), responder, settings, clock)
+        )
+        relay.app.router.routes.extend(health_routes(_checks(relay)))
         tracer.start()
         try:
             yield relay
         finally:
+            await node.drain()
             await tracer.stop()
     finally:
         await store.close()
 
 
-def _routes(relay: Relay, settings: Settings, clock: Clock) -> list[Route | WebSocketRoute]:
-    node, responder = relay.node, relay.responder
-    directory: Directory = StoreDirectory(relay.store)
-    ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
-    tickets = Tickets(settings.secret.encode(), ttl_s=ticket_s, now=clock.now)
-    worker = WorkerApi(node, directory, tickets, poll_seconds=settings.poll_seconds)
-    cable = CableEndpoint(
-        channels=Channels(node, directory, clock),
-        directory=directory,
-        clock=clock,
-        allowed_origins=settings.allowed_origins,
-        ping_seconds=settings.cable_ping_seconds,
-    )
-    events = EventStreamEndpoint(node, directory, tickets, responder)
-
+def _checks(relay: Relay) -> dict[str, Check]:
     async def database() -> str | None:
         try:
             await relay.store.ping()
@@ -153,17 +135,13 @@ def _routes(relay: Relay, settings: Settings, clock: Clock) -> list[Route | WebS
             return "the database does not answer"
         return None
 
+    async def broker() -> str | None:
+        return None  # the memory broker is there for as long as its process is
+
     async def draining() -> str | None:
         return "the relay is draining" if relay.draining else None
 
-    return [
-        WebSocketRoute("/cable", cable),
-        Route("/sse/rokid", DeviceEndpoint(node, directory, responder), methods=["POST"]),
-        Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
-        Route("/api/rokid/poll", worker.poll, methods=["GET"]),
-        Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
-        *health_routes({"database": database, "relay": draining}),
-    ]
+    return {"database": database, "broker": broker, "relay": draining}
 
 
 def serve(settings: Settings, *, banner: str | None = None) -> None:
@@ -172,8 +150,8 @@ def serve(settings: Settings, *, banner: str | None = None) -> None:
     Raises `StoreError` or `OSError` where it cannot start, before anything is printed.
     """
     configure(settings.log_format, settings.log_level)
-    for name in ("uvicorn.error", "sse_starlette", "websockets"):
-        # Below a warning they log every frame and chunk, and these hold what people say.
+    for name in ("aiosqlite", "alembic", "sse_starlette", "uvicorn.error", "websockets"):
+        # Below a warning they log every frame, chunk and row, and these hold what people say.
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(_serve(settings, banner))
 

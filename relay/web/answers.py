@@ -22,6 +22,12 @@ INTERNAL = "internal"
 _UNAUTHORIZED = 401
 
 
+class Unbound(RequestError):
+    """No bot belongs to the user who asks."""
+
+    code = "unbound"
+
+
 def error_code(error: Exception) -> str:
     """Return the stable name of an error; everything that is not the caller's fault is internal."""
     match error:
@@ -49,7 +55,7 @@ def _status_and_message(error: Exception) -> tuple[int, str]:
             return 400, error.message
         case Unauthorized():
             return _UNAUTHORIZED, error.message
-        case UnknownStream():
+        case UnknownStream() | Unbound():
             return 404, error.message
         case PositionGone():
             return 410, error.message

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from relay.clock import Clock
 from relay.devices.base import JsonValue, StreamView
 from relay.devices.worker import to_object
-from relay.errors import RelayError, UnknownStream
+from relay.errors import RelayError, RequestError
 from relay.logs import get_logger
 from relay.protocol.events import Entry, RefusalCode
 from relay.web.auth import Directory
@@ -142,7 +142,8 @@ async def open_stream_channel(
             access_key_id=key.key_id, bot_id=bot_id, session_id=session_id
         )
         subscription = await node.subscribe(stream_id, WorkerProtocol(), access_key_id=key.key_id)
-    except UnknownStream:
+    except RequestError:
+        # Unknown, another key's, or expired.
         return None
     connected: dict[str, JsonValue] = {
         "type": "connected",

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from relay.devices.base import InvalidRequest, JsonValue
 from relay.devices.lingzhu import LingzhuProtocol
 from relay.devices.worker import to_object
-from relay.errors import BadRequest, RelayError, RequestError
+from relay.errors import BadRequest, RelayError
 from relay.logs import get_logger
 from relay.protocol.events import Position
-from relay.web.answers import json_error
+from relay.web.answers import Unbound, json_error
 from relay.web.auth import Directory, KeyIdentity, Tickets, header, require_key
 from relay.web.body import ClientGone, read_body
 from relay.web.stream_channel import WorkerProtocol, parse_bot_id
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 _logger = get_logger(__name__)
 
 _OFFSET_DIGITS_MAX = 15
-
-
-class Unbound(RequestError):
-    """No bot belongs to the user."""
-
-    code = "unbound"
 
 
 class WorkerApi:

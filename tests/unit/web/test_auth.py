@@ -46,7 +46,7 @@ async def test_a_known_key_gives_its_identity() -> None:
     assert await require_key(directory, "Bearer ak_1") == KeyIdentity(7, "console")
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer ak_2", "Basic ak_1"])
+@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer ak_3", "Basic ak_1"])
 async def test_an_unknown_key_is_unauthorized(authorization: str | None) -> None:
     """Missing, malformed and unknown keys raise the same typed error."""
     directory = FakeDirectory(keys={"ak_1": KeyIdentity(7, "console")})

@@ -1,0 +1,47 @@
+"""What is served where. The paths are fixed: operators, SDKs and platforms rely on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route, WebSocketRoute
+
+from relay.clock import Clock
+from relay.settings import Settings
+from relay.web.auth import Directory, Tickets
+from relay.web.cable import CableEndpoint
+from relay.web.channels import Channels
+from relay.web.device import DeviceEndpoint
+from relay.web.event_stream import EventStreamEndpoint
+from relay.web.sse import Responder
+from relay.web.worker_api import WorkerApi
+
+if TYPE_CHECKING:
+    from relay.node.node import Node
+
+TICKET_MARGIN_S = 60.0
+"""A ticket outlives its stream by this much, so that its reader is told 410 and not 401."""
+
+
+def web_routes(
+    node: Node, directory: Directory, responder: Responder, settings: Settings, clock: Clock
+) -> list[Route | WebSocketRoute]:
+    """Return the routes of bots, workers, glasses and plain readers."""
+    ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
+    tickets = Tickets(settings.secret.encode(), ttl_s=ticket_s, now=clock.now)
+    worker = WorkerApi(node, directory, tickets, poll_seconds=settings.poll_seconds)
+    cable = CableEndpoint(
+        channels=Channels(node, directory, clock),
+        directory=directory,
+        clock=clock,
+        allowed_origins=settings.allowed_origins,
+        ping_seconds=settings.cable_ping_seconds,
+    )
+    events = EventStreamEndpoint(node, directory, tickets, responder)
+    return [
+        WebSocketRoute("/cable", cable),
+        Route("/sse/rokid", DeviceEndpoint(node, directory, responder), methods=["POST"]),
+        Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
+        Route("/api/rokid/poll", worker.poll, methods=["GET"]),
+        Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
+    ]

@@ -1,0 +1,304 @@
+"""BotChannel: subscribing, the verbs, and the answers to what cannot be taken."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+
+from relay.clock import ManualClock
+from relay.devices.base import JsonValue
+from relay.web.bot_channel import CableTransport
+from relay.web.outbox import Outbox
+from relay.wire.bot import Acked, Cancel, Missing, Pong
+from tests.unit.web.fakes import Served, answer
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"bot_id": "1"},
+        {"bot_id": 1},
+        {"bot_id": ""},
+        {"bot_id": None},
+    ],
+)
+async def test_a_bot_is_confirmed_behind_its_greeting(
+    web: Served, params: dict[str, JsonValue]
+) -> None:
+    """`connected` names the bot and its connection; the identifier is echoed byte for byte."""
+    async with web.cable("?sdk_token=token-1") as cable:
+        await cable.frame()
+        await cable.subscribe(channel="BotChannel", **params)
+        connected, confirmed = await cable.frame(), await cable.frame()
+    message = connected["message"]
+    assert isinstance(message, dict)
+    assert (message["type"], message["bot_id"]) == ("connected", 1)
+    assert isinstance(message["session_id"], str)
+    assert "protocol" not in message
+    assert confirmed == {"identifier": cable.identifier, "type": "confirm_subscription"}
+
+
+@pytest.mark.parametrize(("asked", "given"), [(2, 2), (3, 2), (1, None), ("2", None), (True, None)])
+async def test_the_protocol_in_use_is_stated(
+    web: Served, asked: JsonValue, given: int | None
+) -> None:
+    """A number above 2 is answered as 2; what is no number is protocol 1."""
+    async with web.cable("?sdk_token=token-1") as cable:
+        await cable.subscribe(channel="BotChannel", protocol=asked, sdk="test/1")
+        assert (await cable.message()).get("protocol") == given
+
+
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [
+        ("?sdk_token=token-1", {"channel": "BotChannel", "bot_id": "2"}),
+        ("?sdk_token=token-1", {"channel": "BotChannel", "bot_id": True}),
+        ("?sdk_token=token-1", {"channel": "BotChannel", "bot_id": [1]}),
+        ("?access_key=ak_1", {"channel": "BotChannel", "bot_id": "1"}),
+        ("?sdk_token=token-1", {"channel": "AdminChannel"}),
+        ("?sdk_token=token-1", {}),
+    ],
+)
+async def test_a_subscription_that_is_not_the_callers_is_rejected(
+    web: Served, query: str, params: dict[str, JsonValue]
+) -> None:
+    """Another bot, no bot at all, and a channel that does not exist get the same answer."""
+    async with web.cable(query) as cable:
+        await cable.frame()
+        await cable.subscribe(**params)
+        rejected = {"identifier": cable.identifier, "type": "reject_subscription"}
+        assert await cable.frame() == rejected
+        assert not await web.node.is_online(1)
+
+
+async def test_a_repeated_subscription_is_confirmed_again_and_changes_nothing(web: Served) -> None:
+    """Stock clients repeat it every 0.5 s until they hear a confirmation."""
+    async with web.bot() as bot:
+        await bot.send({"command": "subscribe", "identifier": bot.identifier})
+        assert await bot.frame() == {"identifier": bot.identifier, "type": "confirm_subscription"}
+
+
+async def test_a_second_identifier_does_not_fence_the_socket_that_it_came_on(web: Served) -> None:
+    """One socket carries its bot once; the second subscription is rejected."""
+    async with web.bot() as bot:
+        first = bot.identifier
+        await bot.subscribe(channel="BotChannel", bot_id="1")
+        assert (await bot.frame())["type"] == "reject_subscription"
+        bot.identifier = first
+        await bot.perform(action="ping")
+        assert (await bot.message())["type"] == "pong"
+
+
+async def test_unsubscribing_takes_the_bot_offline_and_subscribing_brings_it_back(
+    web: Served,
+) -> None:
+    """The channel, not the socket, is what makes a bot reachable."""
+    async with web.bot() as bot:
+        await bot.send({"command": "unsubscribe", "identifier": bot.identifier})
+        await bot.perform(action="ping")
+        assert (await bot.message())["code"] == "not_subscribed"
+        assert not await web.node.is_online(1)
+        await bot.send({"command": "subscribe", "identifier": bot.identifier})
+        assert (await bot.message())["type"] == "connected"
+        assert await web.node.is_online(1)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"action": "ping", "timestamp": "x"}, {"type": "pong"}),
+        ({"action": "log", "message": "hi"}, {"type": "log", "level": "info", "message": "hi"}),
+        (
+            {"action": "log", "level": "warn", "message": {"a": 1}},
+            {"type": "log", "level": "warn", "message": {"a": 1}},
+        ),
+        (
+            {"action": "execute_command", "command": "chat", "params": {}},
+            {"type": "command_received", "command": "chat", "status": "processing"},
+        ),
+        (
+            {"action": "response", "content": "x", "session_id": "s"},
+            {"type": "response_received", "session_id": "s", "status": "success"},
+        ),
+        (
+            {"action": "status"},
+            {"type": "status_response", "status": "online", "online": True, "active_sessions": 1},
+        ),
+    ],
+)
+async def test_a_verb_is_answered_as_the_reference_does(
+    web: Served, data: dict[str, JsonValue], expected: dict[str, JsonValue]
+) -> None:
+    """Verbs of protocol 1 work for every bot."""
+    async with web.bot(1) as bot:
+        await bot.perform(**data)
+        answer = await bot.message()
+    assert {name: answer[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"action": "command_result", "result": 1},
+        {"action": "response", "content": "", "session_id": "s"},
+        {"type": "pong"},
+    ],
+)
+async def test_a_verb_without_an_answer_gets_none(web: Served, data: dict[str, JsonValue]) -> None:
+    """The next answer belongs to the next question."""
+    async with web.bot(1) as bot:
+        await bot.perform(**data)
+        await bot.perform(action="ping")
+        assert (await bot.message())["type"] == "pong"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ({"action": "subscribed"}, "unknown_action"),
+        ({"action": "unsubscribed"}, "unknown_action"),
+        ({"type": "ping"}, "unknown_action"),
+        ({}, "unknown_action"),
+        ({"type": "stream_chunk", "content": 7, "sequence": 0}, "invalid_content"),
+        ({"type": "stream_chunk", "content": "x", "sequence": -1}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x", "sequence": True}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x", "sequence": 1.0}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x", "sequence": "1"}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x", "sequence": 10**9}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x", "sequence": 2**63}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x" * 16_385, "sequence": 0}, "chunk_too_large"),
+        ({"type": "stream_chunk", "content": "x" * 70_000, "sequence": 0}, "frame_too_large"),
+        ({"type": "stream_end", "total_chunks": "3"}, "invalid_payload"),
+    ],
+)
+async def test_what_cannot_be_taken_is_refused_in_the_channel_and_the_bot_lives(
+    web: Served, data: dict[str, JsonValue], code: str
+) -> None:
+    """A typed refusal; the connection and the streams on it go on."""
+    async with web.bot() as bot:
+        await bot.perform(session_id="s", **data)
+        answer = await bot.frame()
+        message = answer["message"]
+        assert isinstance(message, dict)
+        assert answer["identifier"] == bot.identifier
+        assert (message["type"], message["code"]) == ("refused", code)
+        await bot.perform(action="ping")
+        assert (await bot.message())["type"] == "pong"
+
+
+@pytest.mark.parametrize("data", ["{nope", "[1]", '{"type":"stream_chunk","sequence":1e400}'])
+async def test_data_that_is_no_object_is_refused_in_the_channel(web: Served, data: str) -> None:
+    """Malformed inner JSON is tied to the subscription that it came for."""
+    async with web.bot() as bot:
+        await bot.send({"command": "message", "identifier": bot.identifier, "data": data})
+        answer = await bot.frame()
+    message = answer["message"]
+    assert isinstance(message, dict)
+    assert (answer["identifier"], message["type"]) == (bot.identifier, "refused")
+    assert message["code"] in {"malformed_json", "invalid_payload"}
+
+
+async def test_a_chunk_for_another_bots_stream_is_refused(web: Served) -> None:
+    """A bot publishes only into the streams that were opened for it."""
+    async with web.bot() as bot, web.bot(number=2) as stranger:
+        session_id = (await web.trigger())["session_id"]
+        await bot.until("execute_command")
+        await stranger.perform(
+            type="stream_chunk", session_id=session_id, sequence=0, content="intruder"
+        )
+        refused = await stranger.until("refused")
+        assert (refused["code"], refused["session_id"]) == ("unknown_stream", session_id)
+        await answer(bot, session_id, "mine")
+        read = await web.http.get(
+            f"/streams/{session_id}/events", headers={"Authorization": "Bearer ak_1"}
+        )
+    assert "intruder" not in read.text
+    assert "mine" in read.text
+
+
+async def test_a_legacy_bot_gets_one_acknowledgement_per_chunk(web: Served) -> None:
+    """`chunk_received` echoes the sequence; 2.4.0 counts them before its `stream_end`."""
+    async with web.bot(1) as bot:
+        session_id = (await web.trigger())["session_id"]
+        command = await bot.until("execute_command")
+        assert "credit" not in command
+        for sequence, content in enumerate("ab"):
+            await bot.perform(
+                type="stream_chunk", session_id=session_id, sequence=sequence, content=content
+            )
+        acks = [await bot.until("chunk_received") for _ in range(2)]
+    assert [ack["sequence"] for ack in acks] == [0, 1]
+    assert {ack["session_id"] for ack in acks} == {session_id}
+
+
+class Written:
+    """An outbox whose frames can be read once it is written."""
+
+    def __init__(self, protocol: int) -> None:
+        self.frames: list[JsonValue] = []
+        self.outbox = Outbox(self.send, too_slow="")
+        self.transport = CableTransport(
+            self.outbox, "I", protocol=protocol, clock=ManualClock(1_740_000_000.0)
+        )
+
+    async def send(self, frame: str) -> None:
+        """Take one frame."""
+        self.frames.append(json.loads(frame))
+
+    async def flush(self) -> list[JsonValue]:
+        """Write all frames and return them."""
+        self.outbox.close()
+        await self.outbox.run()
+        return self.frames
+
+
+def inner(frame: JsonValue) -> dict[str, JsonValue]:
+    """The message of a frame."""
+    assert isinstance(frame, dict)
+    message = frame["message"]
+    assert isinstance(message, dict)
+    return message
+
+
+async def test_pending_acknowledgements_of_a_stream_are_one_frame() -> None:
+    """Only the newest state of each stream is written, before what came behind the first."""
+    written = Written(2)
+    acked = partial(Acked, sequence=None, received=(), credit=8)
+    for next_sequence in (1, 2, 3):
+        written.transport.send(acked("s1", next_sequence=next_sequence))
+        written.transport.send(acked("s2", next_sequence=next_sequence + 10))
+    written.transport.send(Pong())
+    messages = [inner(frame) for frame in await written.flush()]
+    assert [(m["type"], m.get("session_id"), m.get("next_sequence")) for m in messages] == [
+        ("ack", "s1", 3),
+        ("ack", "s2", 13),
+        ("pong", None, None),
+    ]
+
+
+async def test_acknowledgements_of_protocol_1_are_never_merged() -> None:
+    """Each chunk has its own, for an old SDK counts them."""
+    written = Written(1)
+    for sequence in range(3):
+        written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
+    assert [inner(frame)["sequence"] for frame in await written.flush()] == [0, 1, 2]
+
+
+async def test_what_a_protocol_lacks_is_not_sent() -> None:
+    """A legacy bot is neither asked to resend nor told to cancel."""
+    written = Written(1)
+    written.transport.send(Missing("s1", ((0, 1),)))
+    written.transport.send(Cancel("s1", "device_gone"))
+    assert await written.flush() == []
+
+
+async def test_closing_says_why_and_whether_to_come_back() -> None:
+    """The disconnect follows what is queued."""
+    written = Written(2)
+    written.transport.send(Pong())
+    written.transport.close("server_restart", reconnect=True)
+    frames = await written.flush()
+    assert frames[1] == {"type": "disconnect", "reason": "server_restart", "reconnect": True}

@@ -1,0 +1,207 @@
+"""The handshake, the heartbeat and the frames of `/cable`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+
+from relay.clock import ManualClock
+from relay.web.cable import Heartbeat
+from relay.web.outbox import Outbox
+from tests.unit.web.fakes import Served, eventually, serving
+
+REFUSED = {"type": "disconnect", "reason": "unauthorized", "reconnect": False}
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?sdk_token=token-1&bot_id=1", {}),
+        ("?access_key=ak_1", {}),
+        ("", {"Authorization": "Bearer token-1"}),
+        ("", {"Authorization": "bearer ak_1"}),
+        ("?access_key=ak_1&sdk_token=wrong", {}),
+        ("?access_key=&sdk_token=token-1", {}),
+        ("?sdk_token=token-1", {"Authorization": "Bearer wrong"}),
+    ],
+)
+async def test_a_known_credential_is_welcomed(
+    web: Served, query: str, headers: dict[str, str]
+) -> None:
+    """The first one given in the order access_key, sdk_token, Authorization decides."""
+    async with web.cable(query, **headers) as cable:
+        assert await cable.frame() == {"type": "welcome"}
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("", {}),
+        ("?sdk_token=wrong", {}),
+        ("?sdk_token=ak_1", {}),
+        ("?access_key=token-1", {}),
+        ("", {"Authorization": "Bearer wrong"}),
+        ("?access_key=wrong&sdk_token=token-1", {}),
+        ("?sdk_token=wrong", {"Authorization": "Bearer token-1"}),
+        ("?" + "&".join(f"a{i}=1" for i in range(40)) + "&sdk_token=token-1", {}),
+    ],
+)
+async def test_a_wrong_credential_is_told_so_and_does_not_fall_through(
+    web: Served, query: str, headers: dict[str, str]
+) -> None:
+    """The upgrade succeeds, then one final `disconnect` without a welcome, and close 1000."""
+    async with web.cable(query, **headers) as cable:
+        assert await cable.frame() == REFUSED
+        assert await cable.closed() == 1000
+
+
+async def test_a_database_that_is_away_refuses_nobody_for_good(web: Served) -> None:
+    """A bot whose token cannot be looked up now is asked to come back."""
+    web.directory.away = True
+    async with web.cable("?sdk_token=token-1") as cable:
+        answer = await cable.frame()
+    assert answer == {"type": "disconnect", "reason": "unavailable", "reconnect": True}
+
+
+@pytest.mark.parametrize(
+    ("offer", "selected"),
+    [
+        ((), None),
+        (("actioncable-v1-json", "actioncable-unsupported"), "actioncable-v1-json"),
+        (("actioncable-v1-ext-json", "actioncable-v1-json"), "actioncable-v1-json"),
+        (("actioncable-unsupported",), None),
+    ],
+)
+async def test_the_sub_protocol_is_selected_where_it_is_offered(
+    web: Served, offer: tuple[str, ...], selected: str | None
+) -> None:
+    """Stock clients leave for good where theirs is not selected, and existing SDKs offer none."""
+    async with web.cable("?sdk_token=token-1", offer=offer) as cable:
+        assert cable.socket.subprotocol == selected
+        assert await cable.frame() == {"type": "welcome"}
+
+
+async def test_an_origin_that_is_not_listed_is_refused() -> None:
+    """With a list of Origins, others are refused even with a token, and ours are not."""
+    async with serving(allowed_origins=("https://app.example",)) as web:
+        for origin, expected in (
+            ("https://evil.example", REFUSED),
+            ("https://app.example", {"type": "welcome"}),
+            (f"http://127.0.0.1:{web.port}", {"type": "welcome"}),
+        ):
+            async with web.cable("?sdk_token=token-1", Origin=origin) as cable:
+                assert await cable.frame() == expected
+
+
+async def test_frames_that_come_before_the_welcome_are_handled_in_order(web: Served) -> None:
+    """A client may send at once; nothing of it is lost or reordered."""
+    identifier = '{"channel":"BotChannel"}'
+    async with web.cable("?sdk_token=token-1") as cable:
+        await cable.send({"command": "subscribe", "identifier": identifier})
+        for action in ("ping", "status"):
+            data = json.dumps({"action": action})
+            await cable.send({"command": "message", "identifier": identifier, "data": data})
+        frames = [await cable.frame() for _ in range(5)]
+    kinds = [
+        frame.get("type") or (isinstance(m := frame["message"], dict) and m["type"])
+        for frame in frames
+    ]
+    assert kinds == ["welcome", "connected", "confirm_subscription", "pong", "status_response"]
+
+
+async def test_a_ping_follows_the_clock_and_strictly_increases() -> None:
+    """Pings are integers of Unix seconds; a clock that stands still does not repeat one."""
+    frames: list[str] = []
+
+    async def send(frame: str) -> None:
+        frames.append(frame)
+
+    outbox = Outbox(send, too_slow="")
+    heartbeat = Heartbeat(outbox, ManualClock(1_740_000_000.9), 0.001)
+    writer = asyncio.create_task(outbox.run())
+    await eventually(lambda: len(frames) >= 3)
+    heartbeat.stop()
+    outbox.close()
+    await writer
+    assert frames[:3] == [
+        f'{{"type":"ping","message":{1_740_000_000 + beat}}}' for beat in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("{nope", "malformed_json"),
+        ("[]", "invalid_payload"),
+        ('{"command":"dance"}', "unknown_command"),
+        ('{"type":"stream_chunk","content":"x"}', "unknown_command"),
+        ('{"command":"message","identifier":"x","data":"{}"}', "not_subscribed"),
+        ('{"command":"subscribe","identifier":"{nope"}', "malformed_json"),
+        ('{"command":"subscribe","identifier":7}', "invalid_payload"),
+        ('{"command":"subscribe","identifier":"' + "x" * 70_000 + '"}', "frame_too_large"),
+        (b"\x00binary", "invalid_payload"),
+    ],
+)
+async def test_a_wrong_frame_is_answered_and_the_connection_lives(
+    web: Served, frame: str | bytes, code: str
+) -> None:
+    """Each gets the typed refusal of docs/protocol.md, in a shape that clients ignore."""
+    async with web.cable("?sdk_token=token-1") as cable:
+        await cable.frame()
+        await cable.socket.send(frame)
+        answer = await cable.frame()
+        assert (answer["type"], answer["identifier"]) == ("error", "")
+        message = answer["message"]
+        assert isinstance(message, dict)
+        assert (message["type"], message["code"]) == ("refused", code)
+        await cable.subscribe(channel="BotChannel")
+        assert (await cable.message())["type"] == "connected"
+
+
+async def test_a_frame_above_the_largest_closes_with_1009(web: Served) -> None:
+    """262,144 bytes is the end of every patience."""
+    async with web.cable("?sdk_token=token-1") as cable:
+        await cable.frame()
+        await cable.socket.send("x" * 262_145)
+        assert await cable.closed() == 1009
+
+
+@pytest.mark.parametrize("frame", ['{"type":"pong"}', '{"command":"pong"}'])
+async def test_a_pong_is_not_answered(web: Served, frame: str) -> None:
+    """Older SDKs answer each ping, in either form."""
+    async with web.bot() as bot:
+        await bot.socket.send(frame)
+        await bot.perform(action="ping")
+        assert (await bot.message())["type"] == "pong"
+
+
+async def test_a_socket_that_breaks_takes_its_bot_offline(web: Served) -> None:
+    """Presence is the live connection, and nothing remains of one that was cut."""
+    tasks = len(asyncio.all_tasks())
+    async with web.bot() as bot:
+        assert await web.node.is_online(1)
+        abort(bot.socket)
+    await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
+    assert not await web.node.is_online(1)
+
+
+async def test_a_newer_connection_of_a_bot_closes_the_older_for_good(web: Served) -> None:
+    """The loser is told `fenced` and must not come back; the winner speaks for the bot."""
+    async with web.bot() as older, web.bot() as newer:
+        assert await older.frame() == {
+            "type": "disconnect",
+            "reason": "fenced",
+            "reconnect": False,
+        }
+        assert await older.closed() == 1000
+        await newer.perform(action="status")
+        assert (await newer.until("status_response"))["online"] is True
+        assert await web.node.is_online(1)
+
+
+def abort(socket: ClientConnection) -> None:
+    """Cut a connection without a close frame."""
+    socket.transport.abort()
