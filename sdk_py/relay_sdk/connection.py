@@ -25,13 +25,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from relay.devices.base import JsonValue
 from relay.wire import cable_client
 from relay.wire.bot_client import decode_outbound
 from relay.wire.bot_messages import RELIABLE, Connected, Outbound
 from relay.wire.cable import SUBPROTOCOL
 from relay.wire.cable_client import CableClient
 from relay_sdk.backoff import Backoff
-from relay_sdk.command import JsonValue
 from relay_sdk.errors import Fenced, Refusal, Rejected, Unauthorized, UsageError
 
 logger = logging.getLogger("relay_sdk")
@@ -93,6 +93,7 @@ class Connection:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._url = cable_url(url)
+        self._host = urlsplit(self._url).netloc.rpartition("@")[2]
         self._token = token
         self._cable = CableClient(identifier)
         self._listener = listener
@@ -110,36 +111,38 @@ class Connection:
         self._quiet.setLevel(logging.INFO)
 
     def __repr__(self) -> str:
-        return f"Connection({urlsplit(self._url).netloc})"
+        return f"Connection({self._host})"
 
     async def run(self) -> NoReturn:
         """Stay connected. Raises the `Refusal` that ends it; else runs until it is cancelled."""
-        host = urlsplit(self._url).netloc.rpartition("@")[2]
         while True:
             try:
                 await self._connect_once()
             except InvalidStatus as error:
                 if error.response.status_code in (401, 403):
                     raise Unauthorized from None
-                logger.warning("%s answers %s", host, error.response.status_code)
+                logger.warning("%s answers %s", self._host, error.response.status_code)
             except (OSError, WebSocketException, TimeoutError) as error:
-                logger.info("connection to %s: %s", host, str(error) or type(error).__name__)
+                logger.info("connection to %s: %s", self._host, str(error) or type(error).__name__)
             delay_s = self._backoff.next_delay()
-            logger.info("connecting to %s again in %.2f s", host, delay_s)
+            logger.info("connecting to %s again in %.2f s", self._host, delay_s)
             await asyncio.sleep(delay_s)
 
     def send(self, payload: Mapping[str, JsonValue]) -> None:
         """Send one message of the subscription, or drop it while there is no connection."""
         if self._open:
-            self._outbox.append(self._cable.perform(payload))
-            self._flushed.clear()
-            self._wake.set()
+            self._put(self._cable.perform(payload))
 
     async def flushed(self) -> None:
         """Wait until all that was sent is with the operating system, or the connection broke."""
         await self._flushed.wait()
 
     # --- inside -------------------------------------------------------------------------
+
+    def _put(self, frame: str) -> None:
+        self._outbox.append(frame)
+        self._flushed.clear()
+        self._wake.set()
 
     async def _connect_once(self) -> None:
         times = self._times
@@ -153,7 +156,9 @@ class Connection:
             ping_interval=None,  # the relay's own pings tell whether it lives
             logger=self._quiet,
         ) as socket:
-            await socket.send(self._cable.subscribe())
+            # Not sent from here: a relay that refuses has closed already, and then only reading
+            # still tells why.
+            self._put(self._cable.subscribe())
             writer = asyncio.create_task(self._write(socket))
             try:
                 await self._read(socket)

@@ -1,0 +1,536 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import pytest
+
+from relay.protocol.sending import SenderLimits
+from relay.protocol.texthash import content_hash
+from relay_sdk import (
+    Bot,
+    Command,
+    ConnectionTimes,
+    Fenced,
+    Rejected,
+    ReplyClosed,
+    ReplyOutcome,
+    Unauthorized,
+    UsageError,
+)
+from tests.support.fake_cable import FakeRelay
+
+QUICK = ConnectionTimes(first_delay_s=0.01, delay_max_s=0.05, close_timeout_s=0.2)
+PATIENT = SenderLimits(ack_timeout_s=3600.0)
+"""Nothing in a test with these limits happens because time has passed."""
+HASTY = SenderLimits(ack_timeout_s=0.05, give_up_s=3600.0)
+
+
+def make_bot(relay: FakeRelay, limits: SenderLimits = PATIENT) -> Bot:
+    """A bot that reconnects at once."""
+    return Bot(relay.url, "secret-token", limits=limits, times=QUICK)
+
+
+async def serve(bot: Bot) -> None:
+    """Run the bot until the relay refuses it."""
+    async with bot:
+        await bot.serve()
+
+
+async def test_a_command_becomes_an_answer() -> None:
+    """Chunks are numbered from 0, and the end says how many there were and what their hash is."""
+    relay = FakeRelay()
+    async with relay:
+        bot = make_bot(relay)
+        outcomes: list[ReplyOutcome] = []
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            async with bot.reply(command) as reply:
+                await reply.write(f"You said {command.text}: ")
+                await reply.write("🦞")
+            outcomes.append(await reply.closed())
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            assert await connection.chunks(2) == [(0, "You said hi: "), (1, "🦞")]
+            await connection.ack("s1", 2)
+            assert await connection.next() == {
+                "type": "stream_end",
+                "session_id": "s1",
+                "total_chunks": 2,
+                "content_hash": content_hash("You said hi: 🦞"),
+            }
+            await connection.close_stream("s1", 2)
+    assert outcomes == [ReplyOutcome("completed", 2, ())]
+    assert outcomes[0].whole
+
+
+async def test_the_bot_introduces_itself_as_the_protocol_says() -> None:
+    """Path /cable, the token in a header, the sub-protocol, and an identifier with protocol 2."""
+    async with FakeRelay() as relay:
+        bot = Bot(relay.url, "secret-token", bot_id="7", name="lobster", version="3.1", times=QUICK)
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await bot.connected()
+            assert connection.path == "/cable"
+            assert connection.authorization == "Bearer secret-token"
+            assert connection.subprotocol == "actioncable-v1-json"
+            assert json.loads(connection.identifier) == {
+                "channel": "BotChannel",
+                "bot_id": "7",
+                "protocol": 2,
+                "sdk": "lobster/3.1",
+            }
+
+
+async def test_several_commands_run_at_once_each_with_its_own_sequence() -> None:
+    """A slow answer does not hold up another one, and neither counts the other's chunks."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        slow = asyncio.Event()
+
+        @bot.on_command
+        async def answer(command: Command) -> AsyncIterator[str]:
+            yield f"{command.text} begins"
+            if command.text == "slow":
+                await slow.wait()
+            yield f"{command.text} ends"
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "slow")
+            assert await connection.chunks(1) == [(0, "slow begins")]
+            await connection.ask("s2", "fast")
+            assert await connection.take_answer("s2") == "fast beginsfast ends"
+            slow.set()
+            assert await connection.chunks(1) == [(1, "slow ends")]
+            await connection.ack("s1", 2)
+            assert (await connection.next())["total_chunks"] == 2
+            await connection.close_stream("s1", 2)
+
+
+async def test_after_a_cut_exactly_what_is_not_stored_is_sent_again() -> None:
+    """The relay says that it has 0 and 2; 1 and 3 come again, then the rest."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        go_on = asyncio.Event()
+
+        @bot.on_command
+        async def answer(command: Command) -> AsyncIterator[str]:
+            for text in "abcd":
+                yield text
+            await go_on.wait()
+            yield "e"
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(4)
+            connection.cut()
+            connection = await relay.connection()
+            await connection.connected(
+                {
+                    "session_id": "s1",
+                    "epoch": "e1",
+                    "status": "active",
+                    "next_sequence": 1,
+                    "received": [[2, 2]],
+                    "credit": 100,
+                }
+            )
+            assert await connection.chunks(2) == [(1, "b"), (3, "d")]
+            go_on.set()
+            assert await connection.chunks(1) == [(4, "e")]
+            await connection.ack("s1", 5)
+            end = await connection.next()
+            assert end["content_hash"] == content_hash("abcde")
+            await connection.close_stream("s1", 5)
+
+
+async def test_what_is_written_while_there_is_no_connection_is_sent_later() -> None:
+    """The handler does not notice the break."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        broken = asyncio.Event()
+
+        @bot.on_command
+        async def answer(command: Command) -> str:
+            await broken.wait()
+            return "all of it"
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await bot.connected()
+            connection.cut()
+            connection = await relay.connection()  # subscribed, not greeted: not yet connected
+            broken.set()
+            await asyncio.sleep(0)
+            state = {"epoch": "e", "status": "pending", "next_sequence": 0, "received": []}
+            await connection.connected({"session_id": "s1", **state, "credit": 9})
+            assert await connection.chunks(1) == [(0, "all of it")]
+            await connection.ack("s1", 1)
+            await connection.next()
+            await connection.close_stream("s1", 1)
+
+
+async def test_a_stream_that_ended_while_the_bot_was_away_has_its_outcome() -> None:
+    """`connected` lists it as closed, and `closed()` returns that."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        outcome: asyncio.Future[ReplyOutcome] = asyncio.get_running_loop().create_future()
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            async with bot.reply(command) as reply:
+                await reply.write("a")
+            outcome.set_result(await reply.closed())
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(1)
+            connection.cut()
+            connection = await relay.connection()
+            closed = {"status": "closed", "outcome": "bot_gone", "total_chunks": 1}
+            await connection.connected({"session_id": "s1", **closed, "missing": [[0, 0]]})
+            assert await outcome == ReplyOutcome("bot_gone", 1, ((0, 0),))
+
+
+async def test_a_stream_that_the_relay_does_not_know_any_more_is_lost() -> None:
+    """A relay that restarted without its memory lists nothing."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        errors: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            async with bot.reply(command) as reply:
+                await reply.write("a")
+                assert (await reply.closed()).outcome == "lost"
+                try:
+                    await reply.write("b")
+                except ReplyClosed as error:
+                    errors.set_result(error.outcome)
+                    raise
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(1)
+            connection.cut()
+            connection = await relay.connection()
+            await connection.connected()
+            assert await errors == "lost"
+
+
+async def test_a_question_of_a_process_that_is_gone_fails_at_once() -> None:
+    """The relay holds a stream that this process knows nothing of: its device need not wait."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        async with bot:
+            connection = await relay.connection()
+            state = {"epoch": "e", "status": "active", "next_sequence": 3, "received": []}
+            await connection.connected({"session_id": "old", **state, "credit": 9})
+            message = await connection.next()
+            assert (message["type"], message["session_id"]) == ("stream_error", "old")
+
+
+async def test_missing_chunks_are_sent_again_when_the_relay_asks() -> None:
+    """`missing` is answered at once, with exactly those."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+
+        @bot.on_command
+        async def answer(command: Command) -> AsyncIterator[str]:
+            for text in "abc":
+                yield text
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(3)
+            await connection.send({"type": "missing", "session_id": "s1", "ranges": [[1, 1]]})
+            assert await connection.chunks(1) == [(1, "b")]
+            await connection.ack("s1", 3)
+            await connection.next()
+            await connection.close_stream("s1", 3)
+
+
+async def test_the_end_does_not_wait_for_ever_for_an_ack() -> None:
+    """Without any ACK chunks are sent again and the end follows, after the limit."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay, HASTY)
+
+        @bot.on_command
+        async def answer(command: Command) -> str:
+            return "a"
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            kinds: list[str] = []
+            while not kinds or kinds[-1] != "stream_end":
+                kinds.append((await connection.next())["type"])
+            assert kinds[0] == "stream_chunk"
+            assert set(kinds) == {"stream_chunk", "stream_end"}
+            await connection.close_stream("s1", 1)
+
+
+async def test_a_write_waits_for_credit() -> None:
+    """With credit 2 the third write goes on only after an ACK."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        written: list[str] = []
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            async with bot.reply(command) as reply:
+                for text in "abcd":
+                    await reply.write(text)
+                    written.append(text)
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi", credit=2)
+            await connection.chunks(2)
+            assert written == ["a", "b"]
+            await connection.ack("s1", 1, credit=2)
+            assert await connection.chunks(1) == [(2, "c")]
+            assert written == ["a", "b", "c"]
+            await connection.ack("s1", 3, credit=2)
+            assert await connection.chunks(1) == [(3, "d")]
+            await connection.ack("s1", 4)
+            await connection.next()
+            await connection.close_stream("s1", 4)
+
+
+async def test_a_handler_that_fails_fails_the_answer() -> None:
+    """The relay learns the kind of the error, not its text, and the bot lives on."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+
+        @bot.on_command
+        async def answer(command: Command) -> AsyncIterator[str]:
+            yield "so far"
+            raise ValueError("key=sk-secret")
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(1)
+            message = await connection.next()
+            assert message == {"type": "stream_error", "session_id": "s1", "error": "ValueError"}
+            await connection.close_stream("s1", 1, "failed")
+            await connection.ask("s2", "again")
+            await connection.chunks(1)
+            await connection.next()
+            await connection.close_stream("s2", 1, "failed")
+
+
+async def test_a_handler_that_gives_no_answer_fails_the_answer() -> None:
+    """Without that the device would wait for the relay's idle limit."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            return None
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            assert (await connection.next())["type"] == "stream_error"
+            await connection.close_stream("s1", 0, "failed")
+
+
+async def test_a_cancelled_command_cancels_its_handler() -> None:
+    """The handler sees CancelledError, its `finally` runs, and nothing is sent any more."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        cancelled = asyncio.Event()
+
+        @bot.on_command
+        async def answer(command: Command) -> AsyncIterator[str]:
+            yield "a"
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(1)
+            cancel = {"type": "cancel_command", "session_id": "s1", "reason": "device_gone"}
+            await connection.send(cancel)
+            await cancelled.wait()
+            await connection.close_stream("s1", 1, "cancelled")
+        assert connection.is_quiet()
+
+
+async def test_an_unknown_token_is_final() -> None:
+    """`unauthorized` is raised where the program waits, and nothing is tried again."""
+    async with FakeRelay(refusal="unauthorized") as relay:
+        bot = make_bot(relay)
+        with pytest.raises(Unauthorized, match="relay bot add"):
+            await serve(bot)
+        assert relay.attempts == 1
+
+
+async def test_a_proxy_that_answers_401_is_final_too() -> None:
+    """The upgrade itself may be refused."""
+    async with FakeRelay(status=HTTPStatus.UNAUTHORIZED) as relay:
+        bot = make_bot(relay)
+        with pytest.raises(Unauthorized):
+            await serve(bot)
+
+
+async def test_a_fenced_bot_does_not_come_back() -> None:
+    """Two processes share one token: the older one stops and says so."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        serving = asyncio.create_task(serve(bot))
+        connection = await relay.connection()
+        await connection.connected()
+        await connection.disconnect("fenced", reconnect=False)
+        with pytest.raises(Fenced, match="one process per token"):
+            await serving
+        assert relay.attempts == 1
+
+
+async def test_a_refused_subscription_is_final() -> None:
+    """For example a `bot_id` that is not the token's."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        serving = asyncio.create_task(serve(bot))
+        connection = await relay.connection()
+        identifier = connection.identifier
+        await connection.frame({"identifier": identifier, "type": "reject_subscription"})
+        with pytest.raises(Rejected, match="bot_id"):
+            await serving
+
+
+async def test_a_relay_of_protocol_1_is_refused_with_the_reason() -> None:
+    """Without credit and outcomes there is nothing that the SDK could promise."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        serving = asyncio.create_task(serve(bot))
+        connection = await relay.connection()
+        await connection.connected(protocol=1)
+        with pytest.raises(Rejected, match="protocol 1"):
+            await serving
+
+
+async def test_a_restarting_relay_is_connected_to_again() -> None:
+    """`disconnect` with `reconnect` true is a break like any other."""
+    async with FakeRelay() as relay, make_bot(relay):
+        connection = await relay.connection()
+        await connection.connected()
+        await connection.disconnect("server_restart", reconnect=True)
+        await relay.connection()
+
+
+async def test_a_silent_connection_is_given_up() -> None:
+    """Without a frame for three pings the connection is dead, whatever TCP believes."""
+    async with FakeRelay() as relay:
+        times = ConnectionTimes(stale_s=0.3, first_delay_s=0.01, close_timeout_s=0.2)
+        async with Bot(relay.url, "t", times=times):
+            connection = await relay.connection()
+            await connection.connected()
+            await relay.connection()
+
+
+async def test_stopping_waits_for_answers_that_run() -> None:
+    """`async with` ends after the last answer is closed; new questions are turned away."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        finish = asyncio.Event()
+
+        @bot.on_command
+        async def answer(command: Command) -> str:
+            await finish.wait()
+            return "done"
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await bot.connected()
+            stopping = asyncio.create_task(bot.stop(grace_s=3600))
+            await asyncio.sleep(0)
+            await connection.ask("s2", "too late")
+            refused = await connection.next()
+            assert (refused["type"], refused["session_id"]) == ("stream_error", "s2")
+            await connection.close_stream("s2", 0, "failed")
+            finish.set()
+            assert await connection.take_answer("s1") == "done"
+            await stopping
+
+
+async def test_stopping_without_grace_tells_the_device() -> None:
+    """A handler that is cut short by `stop` fails its answer before the connection closes."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+
+        started = asyncio.Event()
+
+        @bot.on_command
+        async def answer(command: Command) -> str:
+            started.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.ask("s1", "hi")  # a repeated command is one command
+            await started.wait()
+            await bot.stop(grace_s=0.0)
+            assert (await connection.next())["type"] == "stream_error"
+            assert connection.is_quiet()
+
+
+async def test_a_reply_outside_of_its_handler_is_a_mistake_that_is_explained() -> None:
+    """The message says what to do."""
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        with pytest.raises(UsageError, match="handler"):
+            bot.reply(Command("nowhere", "hi"))
+        with pytest.raises(UsageError, match="not running"):
+            await bot.connected()
+
+
+async def test_the_token_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even in the debug log of the WebSocket library."""
+    caplog.set_level(logging.DEBUG)
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await bot.connected()
+            connection.cut()
+            await relay.connection()
+    sdk = [record for record in caplog.records if record.name.startswith("relay_sdk")]
+    assert sdk
+    assert not any("secret-token" in record.getMessage() for record in sdk)
