@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 
 from relay.protocol.compensation import Disagreement
-from relay.protocol.events import Ack, Amend, Append, Chunk, End, EntryKind, Finish, Summary
+from relay.protocol.events import (
+    Ack,
+    Amend,
+    Append,
+    Chunk,
+    End,
+    EntryKind,
+    Finish,
+    Message,
+    Summary,
+)
 from relay.protocol.forensics import LossPosition, RepairedBy, locate
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import RangeSet
@@ -45,7 +55,7 @@ def run(lost: list[int], *, can_resend: bool = False) -> Performer:
 def test_a_true_summary_repairs_any_loss_exactly(lost: list[int], when: str) -> None:
     """The text is whole, the trace keeps what was missing, and it stays an anomaly."""
     performer = run(lost)
-    messages = [summary_of(TEXTS), End()]
+    messages: list[Message] = [summary_of(TEXTS), End()]
     for message in messages if when == "before the end" else reversed(messages):
         performer.receive(message, 2.0)
     assert performer.text == WHOLE
@@ -100,25 +110,22 @@ def test_the_last_chunks_lost_by_a_legacy_bot_without_a_summary_cannot_be_known(
     assert report.missing == ()
 
 
-def _forge(**changes: object) -> Summary:
-    true = summary_of(TEXTS)
-    text = changes.get("total_content", true.total_content)
-    assert isinstance(text, str)
-    forged = replace(true, total_content=text, content_hash=content_hash(text))
-    return replace(forged, **{k: v for k, v in changes.items() if k != "total_content"})
+def forge(text: str = WHOLE, *, total: int = 60, hash_: str | None = "true") -> Summary:
+    """A summary that is true but for what is given; its hash fits its text unless it is given."""
+    return Summary(text, total, content_hash(text) if hash_ == "true" else hash_)
 
 
 SWAPPED = "".join([*TEXTS[:50], "被换掉了", *TEXTS[51:]])
 LIES = {
-    "a wrong hash": (_forge(content_hash="0"), Disagreement.HASH),
-    "no hash": (_forge(content_hash=None), Disagreement.HASH),
-    "a count below what was seen": (_forge(total_chunks=59), Disagreement.COUNT),
-    "more lost chunks than characters": (_forge(total_chunks=1060), Disagreement.COUNT),
-    "an absurd count": (_forge(total_chunks=10**9), Disagreement.COUNT),
-    "a wrong prefix": (_forge(total_content="X" + WHOLE[1:]), Disagreement.PREFIX),
-    "a text shorter than the prefix": (_forge(total_content="今"), Disagreement.PREFIX),
-    "no text": (_forge(total_content=""), Disagreement.PREFIX),
-    "another text for what is held": (_forge(total_content=SWAPPED), Disagreement.CONTENT),
+    "a wrong hash": (forge(hash_="0"), Disagreement.HASH),
+    "no hash": (forge(hash_=None), Disagreement.HASH),
+    "a count below what was seen": (forge(total=59), Disagreement.COUNT),
+    "more lost chunks than characters": (forge(total=1060), Disagreement.COUNT),
+    "an absurd count": (forge(total=10**9), Disagreement.COUNT),
+    "a wrong prefix": (forge("X" + WHOLE[1:]), Disagreement.PREFIX),
+    "a text shorter than the prefix": (forge("今"), Disagreement.PREFIX),
+    "no text": (forge(""), Disagreement.PREFIX),
+    "another text for what is held": (forge(SWAPPED), Disagreement.CONTENT),
 }
 
 
@@ -156,7 +163,7 @@ def test_a_false_summary_of_a_whole_answer_is_an_anomaly() -> None:
     """Nothing is missing, but the bot and the relay do not agree on what was said."""
     performer = run([])
     performer.receive(End(), 2.0)
-    performer.receive(_forge(content_hash="0"), 2.0)
+    performer.receive(forge(hash_="0"), 2.0)
     report = performer.finish()
     assert performer.text == WHOLE
     assert (report.outcome, report.status) == (Outcome.COMPLETED, Status.ANOMALY)
@@ -167,7 +174,7 @@ def test_a_true_summary_after_a_false_one_is_believed() -> None:
     """The later word of the bot counts while the barrier holds."""
     performer = run([30])
     performer.receive(End(), 2.0)
-    performer.receive(_forge(content_hash="0"), 2.1)
+    performer.receive(forge(hash_="0"), 2.1)
     performer.receive(summary_of(TEXTS), 2.2)
     assert performer.text == WHOLE
     assert performer.report.disagreement is None
@@ -227,7 +234,7 @@ def test_a_late_false_summary_is_an_anomaly() -> None:
     performer = run([])
     performer.receive(End(), 2.0)
     performer.finish()
-    performer.receive(_forge(total_content="X" + WHOLE[1:]), 9.0)
+    performer.receive(forge("X" + WHOLE[1:]), 9.0)
     assert performer.report.disagreement is Disagreement.PREFIX
     assert performer.report.status is Status.ANOMALY
 
@@ -251,7 +258,7 @@ def test_an_absurd_count_of_a_false_summary_is_no_n() -> None:
     performer = Performer(limits=Limits(window=8))
     send(performer, TEXTS, range(10))
     performer.receive(End(), 2.0)
-    performer.receive(_forge(total_chunks=10**9), 2.0)
+    performer.receive(forge(total=10**9), 2.0)
     report = performer.finish()
     assert (report.total_chunks, report.missing) == (10, ())
     assert report.status is Status.ANOMALY
