@@ -142,6 +142,15 @@ class BotLink:
         if pending is not None:
             await pending
 
+    def started(self, bot_stream_key: str) -> None:
+        """2.0.x begins to answer the oldest question that has no key yet.
+
+        Told only by its first chunk, two answers would change places where the later one is
+        the first to speak.
+        """
+        if self._turns is not None:
+            self._turns.resolve(bot_stream_key)
+
     def _refuse_unknown(self, message: StreamMessage) -> None:
         sequence = message.message.sequence if isinstance(message.message, Chunk) else None
         self.send(

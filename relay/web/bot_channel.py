@@ -26,6 +26,7 @@ from relay.wire.bot import (
     Pong,
     Refused,
     ResponseReceived,
+    Started,
     StatusQuery,
     StreamMessage,
     decode,
@@ -108,6 +109,8 @@ class BotChannel:
         match message:
             case StreamMessage():
                 await self._link.receive(message)
+            case Started(bot_stream_key):
+                self._link.started(bot_stream_key)
             case Ping():
                 self._transport.send(Pong())
             case StatusQuery():

@@ -23,6 +23,7 @@ from relay.wire.bot_messages import (
     LegacyResponse,
     LogLine,
     Ping,
+    Started,
     StatusQuery,
     StreamMessage,
 )
@@ -112,7 +113,7 @@ def _decode_chunk(payload: Payload) -> Inbound:
         case None | "stream_chunk":
             message: Chunk | End | Abort = _chunk(payload, stream_id)
         case "stream_start":
-            return Ignored()
+            return Started(bot_stream_key) if bot_stream_key else Ignored()
         case "stream_end":
             message = End()
         case "stream_error":

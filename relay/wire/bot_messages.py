@@ -32,6 +32,13 @@ class StreamMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """2.0.x only: `stream_start` names the bot's own key for the question that it answers next."""
+
+    bot_stream_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Action `ping`: answered by `Pong`."""
 
@@ -70,11 +77,12 @@ class LegacyResponse:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Understood, and without effect: `pong`, `stream_start`, an incomplete `response`."""
+    """Understood, and without effect: `pong`, an incomplete `response`."""
 
 
 Inbound = (
     StreamMessage
+    | Started
     | Ping
     | StatusQuery
     | LogLine

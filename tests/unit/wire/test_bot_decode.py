@@ -19,6 +19,7 @@ from relay.wire.bot_messages import (
     LegacyResponse,
     LogLine,
     Ping,
+    Started,
     StatusQuery,
     StreamMessage,
 )
@@ -234,7 +235,8 @@ def legacy(**fields: JsonValue) -> Fields:
         ),
         ({"chunk": "x"}, StreamMessage(None, Chunk("x"), "K")),
         ({"stream_type": None, "content": None, "chunk": ""}, StreamMessage(None, Chunk(""), "K")),
-        ({"stream_type": "stream_start", "chunk": ""}, Ignored()),
+        ({"stream_type": "stream_start", "chunk": ""}, Started("K")),
+        ({"stream_type": "stream_start", "stream_id": ""}, Ignored()),
         ({"stream_type": "stream_end", "chunk": ""}, StreamMessage(None, End(), "K")),
         ({"stream_type": "stream_error", "chunk": "e"}, StreamMessage(None, Abort("e"), "K")),
         ({"stream_type": "stream_error"}, StreamMessage(None, Abort(""), "K")),
