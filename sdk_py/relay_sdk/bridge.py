@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from relay_sdk.client import Bot
 from relay_sdk.command import Command
@@ -82,7 +83,7 @@ class Completer:
 def _handler(options: argparse.Namespace) -> Handler:
     if options.echo:
         delay_s = options.echo_delay_ms / 1000
-        return lambda command: echo(command, delay_s)
+        return partial(echo, delay_s=delay_s)
     client = make_client(options.llm_base_url, options.llm_api_key)
     return Completer(client, options.model, options.system_prompt)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -61,7 +61,7 @@ def make_client(base_url: str, api_key: str) -> CompletionsClient:
 
 async def complete(
     client: CompletionsClient, model: str, messages: Sequence[Message]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Yield the text of one completion as it is produced. Closing the generator stops the model."""
     parts = await client.chat.completions.create(model=model, messages=messages, stream=True)
     async with parts:
