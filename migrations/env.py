@@ -23,8 +23,6 @@ def migrate(connection: Connection) -> None:
         target_metadata=Record.metadata,
         # SQLite cannot alter a column: the table is copied.
         render_as_batch=True,
-        # Alembic believes that SQLite's DDL cannot be rolled back; with our own BEGIN it can.
-        transactional_ddl=True,
         compare_type=True,
     )
     with context.begin_transaction():

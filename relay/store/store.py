@@ -92,12 +92,7 @@ class Store:
         async with self._database.read() as session:
             found = await access_keys.by_key(session, key)
         if found is not None and found.id is not None:
-            now = self._clock.now()
-            if (
-                found.last_used_at is None
-                or now - found.last_used_at.timestamp() > access_keys.TOUCH_S
-            ):
-                self._used[found.id] = now
+            self._used[found.id] = self._clock.now()
         return found
 
     async def add_admin_token(self, token: str) -> AdminToken:
