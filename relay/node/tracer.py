@@ -138,6 +138,8 @@ class Tracer:
             except Exception:  # noqa: BLE001  # one bad row must not cost the others
                 self.lost += 1
                 self._log.exception("a trace row could not be made")
+        if not rows:
+            return
         try:
             lost = await self._sink.write_traces(rows)
         except Exception:  # noqa: BLE001  # whatever the store does, delivery goes on
