@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from relay.broker.base import Letter
+from relay.node.owner import Stored
 from relay.node.turns import LegacyTurns
 from relay.protocol.events import (
     Abort,
@@ -22,7 +23,7 @@ from relay.protocol.events import (
     RefusalCode,
     Refuse,
 )
-from relay.protocol.receiver import StreamReceiver
+from relay.protocol.status import Status
 from relay.wire.bot import (
     RELIABLE,
     Acked,
@@ -211,34 +212,17 @@ class BotLink:
         self.send(Command(letter.stream_id, payload, credit))
 
 
-def answer(
-    link: BotLink, receiver: StreamReceiver, stream_id: str, reaction: Ack | Nack | Refuse
-) -> None:
+def answer(link: BotLink, stored: Stored, stream_id: str, reaction: Ack | Nack | Refuse) -> None:
     """Tell the bot about one message of a stream."""
     match reaction:
         case Ack():
-            link.send(
-                Acked(
-                    stream_id,
-                    reaction.sequence,
-                    receiver.next_sequence,
-                    receiver.received,
-                    receiver.credit,
-                )
-            )
+            link.send(Acked(stream_id, reaction.sequence, *stored))
         case Nack():
             link.send(Missing(stream_id, reaction.ranges))
         case Refuse():
             link.send(Refused(stream_id, reaction.sequence, reaction.code, reaction.message))
 
 
-def open_state(stream_id: str, epoch: str, receiver: StreamReceiver) -> OpenStreamState:
+def open_state(stream_id: str, epoch: str, status: Status, stored: Stored) -> OpenStreamState:
     """State what is stored of an open stream, for `connected`."""
-    return OpenStreamState(
-        stream_id=stream_id,
-        epoch=epoch,
-        status=receiver.status.label,
-        next_sequence=receiver.next_sequence,
-        received=receiver.received,
-        credit=receiver.credit,
-    )
+    return OpenStreamState(stream_id, epoch, status.label, *stored)

@@ -22,18 +22,18 @@ from relay.broker.base import (
 )
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, JsonValue, StreamView
-from relay.errors import BrokerError, LimitReached, PositionGone, UnknownStream
+from relay.errors import LimitReached, PositionGone, RelayError, UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, BotTransport
 from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
-from relay.node.owner import StreamOwner
 from relay.node.record import StreamRecord
+from relay.node.recovery import Recovery
 from relay.node.stream import NodeStream
 from relay.node.subscriber import Subscription
 from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
-from relay.protocol.events import BotLost, Position, Stop
+from relay.protocol.events import Position, Stop
 from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
@@ -105,6 +105,13 @@ class Node:
             find=self._streams.get,
             background=self._background,
         )
+        self._recovery = Recovery(
+            log=log,
+            limits=self._limits,
+            now=self.now,
+            background=self._background,
+            recovered=self._recovered,
+        )
         self._logger = structlog.get_logger("relay.node")
 
     def now(self) -> float:
@@ -173,7 +180,7 @@ class Node:
         offset = 0
         if after is not None:
             offset = after.offset
-            written = stream.owner.receiver.next_offset - 1 if stream.owner else 0
+            written = stream.owner.receiver.next_offset - 1
             if after.epoch != stream.view.epoch or offset > written:
                 raise PositionGone("this position is not in the stream's log; read from the start")
         return stream.subscribe(self._log, device, after=offset)
@@ -248,52 +255,25 @@ class Node:
                 hangup_grace_s=self._settings.hangup_grace_seconds,
             ),
             now=self.now,
+            own=partial(self._recovery.own, snapshot),
             moved=self._moved,
             settled=self._settled,
         )
-        stream.owner = self._own(stream, snapshot, can_resend=False)
         self._streams[meta.stream_id] = stream
         self._newest[meta.access_key_id, meta.conversation_id] = meta.stream_id
         self._moved(stream)
         return stream
 
-    def _own(self, stream: NodeStream, snapshot: LogSnapshot, *, can_resend: bool) -> StreamOwner:
-        return StreamOwner(
-            snapshot,
-            limits=self._limits,
-            can_resend=can_resend,
-            log=self._log,
-            react=stream.react,
-            failed=partial(self._owner_failed, stream),
-        )
-
-    def _owner_failed(self, stream: NodeStream, error: BrokerError | UnknownStream) -> None:
-        """A write failed, and nobody knows whether it happened: rebuild from the log."""
-        self._logger.warning(
-            "owner dropped", stream_id=stream.stream_id, reason=type(error).__name__
-        )
-        self._background(self._rebuild(stream))
-
-    async def _rebuild(self, stream: NodeStream) -> None:
-        try:
-            snapshot = await settle(self._log.claim(stream.stream_id))
-        except (BrokerError, UnknownStream) as error:
-            self._logger.error(  # noqa: TRY400  # the cause is a broker, not our code
-                "stream lost", stream_id=stream.stream_id, reason=type(error).__name__
-            )
-            return
-        link = stream.link
-        stream.owner = self._own(stream, snapshot, can_resend=link is not None and link.reliable)
-        if link is None:
-            stream.receive(BotLost(), self.now())
-        # What the bot sent in between was not acknowledged: it hears what is stored, and resends.
-        self._switchboard.restate(stream)
-        self._moved(stream)
-
     async def _stop(self, stream: NodeStream, outcome: Outcome, detail: str) -> None:
         pending = stream.receive(Stop(outcome, detail), self.now())
         if pending is not None:
             await pending
+
+    def _recovered(self, stream: NodeStream) -> None:
+        # What the bot sent in between was not acknowledged: it hears what is stored, and resends.
+        if not stream.owner.dead:
+            self._switchboard.restate(stream)
+        self._moved(stream)
 
     def _moved(self, stream: NodeStream) -> None:
         self._deadlines.set(
@@ -307,6 +287,7 @@ class Node:
         if stream is None:
             return
         if stream.finished_at is None:
+            self._recovery.retry(stream, now)
             if stream.audience.deadline is not None and now >= stream.audience.deadline:
                 self._abandoned(stream, now)
             stream.handle_timer(now)
@@ -358,19 +339,27 @@ class Node:
     async def drain(self) -> None:
         """Take no new work, tell bots to come back later, and trace what is open."""
         self._draining = True
-        for link in self._switchboard.links:
-            link.close("server_restart", reconnect=True)
+        await self._rest()
         for stream in list(self._streams.values()):
-            if stream.finished_at is None:
+            if stream.finished_at is None and not stream.owner.dead:
                 await self._stop(stream, Outcome.CANCELLED, "the relay is shutting down")
             stream.consider_trace(abandoned=True)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        # Behind the last `stream_closed`: what a closing transport is given goes nowhere.
+        for link in self._switchboard.links:
+            link.close("server_restart", reconnect=True)
+        await self._rest()
         self._deadlines.close()
+
+    async def _rest(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _background(self, work: Awaitable[None]) -> None:
         async def run() -> None:
-            await work
+            try:
+                await work
+            except RelayError as error:
+                self._logger.warning("left undone", reason=type(error).__name__)
 
         task = asyncio.get_running_loop().create_task(run(), context=Context())
         self._tasks.add(task)

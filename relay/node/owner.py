@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import assert_never
+from contextvars import Context
+from typing import NamedTuple, assert_never
 
 from relay.broker.base import LogSnapshot, StreamLog
 from relay.errors import BrokerError, UnknownStream
@@ -31,17 +32,40 @@ from relay.protocol.events import (
     Refuse,
 )
 from relay.protocol.limits import Limits
+from relay.protocol.rangeset import Ranges
 from relay.protocol.receiver import StreamReceiver
 
 Reaction = Ack | Nack | Refuse | Finish | Amend
 """What is left of the effects once the log is written: something to tell somebody."""
 
 
+class Stored(NamedTuple):
+    """How much of a stream is stored, as its bot is told."""
+
+    next_sequence: int
+    """Every sequence below is stored or given up."""
+    received: Ranges
+    """The early sequences that are stored."""
+    credit: int
+    """How many sequences from `next_sequence` on the bot may send."""
+
+
+class _Decision(NamedTuple):
+    """What the receiver decided on one message, and how much is stored once it is done."""
+
+    effects: Sequence[Effect]
+    now: float
+    stored: Stored
+
+
 class StreamOwner:
     """The only writer of one stream's log.
 
     `react(reaction, now)` is called for each effect that is not a write, after the writes
-    before it are done. `failed()` is called once if a write fails.
+    before it are done. `failed(error)` is called once if a write fails.
+
+    `stored` follows the writes. The receiver is ahead of them while one is awaited: an
+    answer made from it would acknowledge what is still on its way to the log.
     """
 
     def __init__(
@@ -68,7 +92,8 @@ class StreamOwner:
         self._react = react
         self._failed = failed
         self._written = len(snapshot.entries)
-        self._waiting: deque[tuple[Sequence[Effect], float]] = deque()
+        self.stored = _stored(self.receiver)
+        self._waiting: deque[_Decision] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
@@ -86,21 +111,25 @@ class StreamOwner:
     def _perform(self, effects: Sequence[Effect], now: float) -> Awaitable[None] | None:
         if not effects:
             return None
+        decision = _Decision(effects, now, _stored(self.receiver))
         if self._worker is not None:
-            self._waiting.append((effects, now))
+            self._waiting.append(decision)
             return asyncio.shield(self._worker)
         at = 0
         while at < len(effects):
-            at, pending = self._step(effects, at, now)
+            at, pending = self._step(decision, at)
             if pending is not None:
-                self._worker = asyncio.ensure_future(self._go_on(pending, effects, at, now))
+                self._worker = asyncio.get_running_loop().create_task(
+                    self._go_on(pending, decision, at), context=Context()
+                )
                 return asyncio.shield(self._worker)
+        if not self.dead:
+            self.stored = decision.stored
         return None
 
-    def _step(
-        self, effects: Sequence[Effect], at: int, now: float
-    ) -> tuple[int, Awaitable[None] | None]:
+    def _step(self, decision: _Decision, at: int) -> tuple[int, Awaitable[None] | None]:
         """Perform one reaction, or one write of all that is to be written before the next."""
+        effects = decision.effects
         entries: list[Entry] = []
         held: list[HeldChunk] = []
         while at < len(effects):
@@ -112,7 +141,8 @@ class StreamOwner:
                     held.append(effect.chunk)
                 case Ack() | Nack() | Refuse() | Finish() | Amend():
                     if not entries and not held:
-                        self._react(effect, now)
+                        self.stored = decision.stored
+                        self._react(effect, decision.now)
                         return at + 1, None
                     break
                 case _:
@@ -131,9 +161,7 @@ class StreamOwner:
             self._die(error)
             return stop, None
 
-    async def _go_on(
-        self, pending: Awaitable[None], effects: Sequence[Effect], at: int, now: float
-    ) -> None:
+    async def _go_on(self, pending: Awaitable[None], decision: _Decision, at: int) -> None:
         """Finish what an awaited write interrupted, then all that has queued up behind it."""
         waiting: Awaitable[None] | None = pending
         try:
@@ -143,10 +171,12 @@ class StreamOwner:
                     waiting = None
                 if self.dead:
                     return
-                if at < len(effects):
-                    at, waiting = self._step(effects, at, now)
-                elif self._waiting:
-                    effects, now = self._waiting.popleft()
+                if at < len(decision.effects):
+                    at, waiting = self._step(decision, at)
+                    continue
+                self.stored = decision.stored
+                if self._waiting:
+                    decision = self._waiting.popleft()
                     at = 0
                 else:
                     return
@@ -159,3 +189,7 @@ class StreamOwner:
         self.dead = True
         self._waiting.clear()
         self._failed(error)
+
+
+def _stored(receiver: StreamReceiver) -> Stored:
+    return Stored(receiver.next_sequence, receiver.received, receiver.credit)

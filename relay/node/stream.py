@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from relay.broker.base import StreamLog, settle
 from relay.devices.base import DeviceProtocol, StreamView
+from relay.errors import UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
 from relay.node.owner import Reaction, StreamOwner
 from relay.node.record import StreamRecord
 from relay.node.subscriber import Encodings, Subscription
 from relay.node.tracer import TraceRow
-from relay.protocol.events import Ack, Amend, Finish, Message, Nack, Overlapped, Refuse
+from relay.protocol.events import (
+    Ack,
+    Amend,
+    BotLost,
+    Entry,
+    Finish,
+    Message,
+    Nack,
+    Overlapped,
+    Refuse,
+    Stop,
+)
 from relay.protocol.forensics import LossReport
+from relay.protocol.status import Outcome, Status
 from relay.wire.bot import Closed
 
 ROW_ENTRIES_MAX = 1_000_000
@@ -24,8 +39,8 @@ ROW_ENTRIES_MAX = 1_000_000
 class NodeStream:
     """A stream, for as long as this node keeps it.
 
-    `moved(stream)` is called whenever its deadline may have changed, `settled(stream)`
-    whenever its trace row has to be written (again).
+    `own(stream)` makes its first owner. `moved(stream)` is called whenever its deadline may
+    have changed, `settled(stream)` whenever its trace row has to be written (again).
     """
 
     def __init__(
@@ -35,6 +50,7 @@ class NodeStream:
         record: StreamRecord,
         audience: Audience,
         now: Callable[[], float],
+        own: Callable[[NodeStream], StreamOwner],
         moved: Callable[[NodeStream], None],
         settled: Callable[[NodeStream], None],
     ) -> None:
@@ -43,48 +59,62 @@ class NodeStream:
         self.record = record
         self.audience = audience
         self.link: BotLink | None = None
-        self.owner: StreamOwner | None = None
         self.report: LossReport | None = None
         self.closed: Closed | None = None
         self.finished_at: float | None = None
         self.end_offset: int | None = None
         self.row_made = False
         """Whether the trace row was made from the log, so that the log may go."""
+        self.rebuild_at: float | None = None
+        """When to try again to rebuild the owner; None where there is nothing to try."""
         self._overlapped = False
         self._traced = False
         self._encodings: dict[str, Encodings] = {}
+        self._parked: list[Message] = []
+        self._recovered: asyncio.Future[None] | None = None
         self._now = now
         self._moved = moved
         self._settled = settled
+        self.owner = own(self)
 
     # --- as the bot sees it ---------------------------------------------------------------
 
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
         """Take one message; returns what to await before the next one, if anything."""
-        if self.owner is None:
-            return None
-        if isinstance(message, Overlapped) and not self._overlapped:
+        if self.owner.dead:
+            return self._park(message)
+        if isinstance(message, Overlapped) and not (
+            self._overlapped or self.owner.receiver.finished
+        ):
             self._overlapped = True
             self.record.note("numbered_by_arrival", now, reason="overlapping streams")
         pending = self.owner.receive(message, now)
         self._moved(self)
         return pending
 
+    def _park(self, message: Message) -> Awaitable[None] | None:
+        """Keep a message for the next owner; its sender waits, so few are kept."""
+        if self.finished_at is not None:
+            return None
+        self._parked.append(message)
+        if self._recovered is None:
+            self._recovered = asyncio.get_running_loop().create_future()
+        return asyncio.shield(self._recovered)
+
     def handle_timer(self, now: float) -> None:
         """Let the owner do what is due."""
-        if self.owner is not None:
-            # What an awaited write leaves to do is done behind it, in order.
-            self.owner.handle_timer(now)
-            self._moved(self)
+        # What an awaited write leaves to do is done behind it, in order.
+        self.owner.handle_timer(now)
+        self._moved(self)
 
     def react(self, reaction: Reaction, now: float) -> None:
         """Perform an effect that is not a write."""
         match reaction:
             case Ack() | Nack() | Refuse():
-                if isinstance(reaction, Ack) and reaction.sequence is not None:
-                    self.record.acked_at.setdefault(reaction.sequence, self._now())
-                if self.link is not None and self.owner is not None:
-                    answer(self.link, self.owner.receiver, self.stream_id, reaction)
+                if isinstance(reaction, Ack):
+                    self._note_ack(reaction)
+                if self.link is not None:
+                    answer(self.link, self.owner.stored, self.stream_id, reaction)
             case Finish():
                 self._finish(reaction.report, now)
             case Amend():
@@ -94,10 +124,16 @@ class NodeStream:
             case _:
                 assert_never(reaction)
 
+    def _note_ack(self, ack: Ack) -> None:
+        sequence = ack.sequence
+        if sequence is None or self._overlapped:
+            # Numbered by arrival: the one that was stored just now, whatever the bot called it.
+            sequence = self.owner.stored.next_sequence - 1
+        self.record.acked_at.setdefault(sequence, self._now())
+
     def _finish(self, report: LossReport, now: float) -> None:
         self.report = report
         self.finished_at = now
-        assert self.owner is not None
         self.end_offset = self.owner.receiver.next_offset - 1
         self.record.note("stream_end", now, outcome=report.outcome.value)
         self.closed = Closed(
@@ -106,6 +142,39 @@ class NodeStream:
         if self.link is not None:
             self.link.send(self.closed)
         self.consider_trace()
+        # The end of an awaited write comes long after the message that led to it.
+        self._moved(self)
+
+    # --- after a write that failed ----------------------------------------------------------
+
+    def take_over(self, owner: StreamOwner, now: float) -> None:
+        """Go on with an owner that was rebuilt from the log, and tell it what no log holds."""
+        self.owner = owner
+        if owner.receiver.finished and self.finished_at is None:
+            # The write that seemed to fail did happen, and it was the end.
+            self._finish(owner.receiver.report(), now)
+        if self.link is None:
+            self.receive(BotLost(), now)
+        if self._overlapped:
+            self.receive(Overlapped(), now)
+        parked, self._parked = self._parked, []
+        for message in parked:
+            self.receive(message, now)
+        self._release()
+
+    def lose(self, now: float) -> None:
+        """Its log is gone, and nothing more can be said about the stream."""
+        receiver = self.owner.receiver
+        receiver.receive(Stop(Outcome.LOST, "its log is gone"), now)
+        report = replace(receiver.report(), outcome=Outcome.LOST, status=Status.ANOMALY)
+        self._parked.clear()
+        self._finish(report, now)
+        self._release()
+
+    def _release(self) -> None:
+        if self._recovered is not None and not self._parked:
+            self._recovered.set_result(None)
+            self._recovered = None
 
     # --- as the device sees it --------------------------------------------------------------
 
@@ -142,8 +211,8 @@ class NodeStream:
             expiry = self.finished_at + retention_s
             given_up = None if self._traced else self.audience.deadline
             return expiry if given_up is None else min(expiry, given_up)
-        deadlines = [self.audience.deadline]
-        if self.owner is not None and not self.owner.dead:
+        deadlines = [self.audience.deadline, self.rebuild_at]
+        if not self.owner.dead:
             deadlines.append(self.owner.receiver.next_deadline())
         return min([at for at in deadlines if at is not None], default=None)
 
@@ -159,6 +228,11 @@ class NodeStream:
     async def make_row(self, log: StreamLog, *, with_content: bool) -> TraceRow:
         """Make the trace row from the log and the notes."""
         assert self.report is not None
-        entries = await settle(log.read(self.stream_id, 0, ROW_ENTRIES_MAX))
+        entries: Sequence[Entry] = ()
+        try:
+            entries = await settle(log.read(self.stream_id, 0, ROW_ENTRIES_MAX))
+        except UnknownStream:
+            if self.report.outcome is not Outcome.LOST:
+                raise
         self.row_made = True
         return self.record.row(self.report, entries, self.audience, with_content=with_content)

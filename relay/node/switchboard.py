@@ -80,20 +80,27 @@ class Switchboard:
                 stream.receive(BotLost(), now)
             stream.link = link
             stream.receive(BotBack(link.reliable), now)
-        link.send(self._greeting(link, self._states(bot_id, streams) if link.reliable else ()))
+        link.send(self._greeting(link))
         # Only now may commands come: a bot learns who it is before it is asked anything.
-        link.fence = await settle(self._mailbox.listen(bot_id, partial(self._deliver, link)))
+        try:
+            link.fence = await settle(self._mailbox.listen(bot_id, partial(self._deliver, link)))
+        except BaseException:
+            # Nobody is given the link, so nobody else would ever detach it.
+            link.detach()
+            raise
         if not link.current:
             await self._unlisten(link)
         self._logger.info("bot connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link
 
     def restate(self, stream: NodeStream) -> None:
-        """Tell the bot again what is stored of a stream: its owner was rebuilt."""
+        """Tell the bot again what is stored: the owner of one of its streams was rebuilt.
+
+        All of its streams are stated: one that is not listed is unknown to the relay.
+        """
         link = stream.link
-        if link is not None and link.reliable and stream.owner is not None:
-            state = open_state(stream.stream_id, stream.view.epoch, stream.owner.receiver)
-            link.send(self._greeting(link, (state,)))
+        if link is not None and link.reliable:
+            link.send(self._greeting(link))
 
     def detached(self, link: BotLink) -> None:
         """The link's socket is gone."""
@@ -124,6 +131,8 @@ class Switchboard:
             self._closed[bot_id].pop(stream.stream_id, None)
 
     def _deliver(self, link: BotLink, letter: Letter) -> None:
+        # Until a newer connection listens, letters for it still come to the older one.
+        link = self._links.get(link.bot_id, link)
         stream = self._find(letter.stream_id)
         if stream is not None and stream.link is not link:
             stream.link = link
@@ -131,25 +140,31 @@ class Switchboard:
             stream.record.sdk = link.sdk
             self._open.setdefault(link.bot_id, {})[stream.stream_id] = stream
             stream.receive(BotBack(link.reliable), self._host.now())
+            if not link.current:
+                # It was under way when the last connection broke: wait for the next one.
+                stream.link = None
+                stream.receive(BotLost(), self._host.now())
         link.deliver(letter, credit=self._limits.credit)
 
-    def _greeting(self, link: BotLink, streams: tuple[OpenStreamState | Closed, ...]) -> Connected:
+    def _greeting(self, link: BotLink) -> Connected:
         return Connected(
             bot_id=link.bot_id,
             connection_id=link.connection_id,
             protocol=link.protocol,
             durability=self._durability,
             window=self._limits.window,
-            streams=streams,
+            streams=self._states(link.bot_id) if link.reliable else (),
         )
 
-    def _states(
-        self, bot_id: int, streams: list[NodeStream]
-    ) -> tuple[OpenStreamState | Closed, ...]:
+    def _states(self, bot_id: int) -> tuple[OpenStreamState | Closed, ...]:
         states: list[OpenStreamState | Closed] = [
-            open_state(stream.stream_id, stream.view.epoch, stream.owner.receiver)
-            for stream in streams
-            if stream.owner is not None
+            open_state(
+                stream.stream_id,
+                stream.view.epoch,
+                stream.owner.receiver.status,
+                stream.owner.stored,
+            )
+            for stream in self._open.get(bot_id, {}).values()
         ]
         states.extend(self._closed.get(bot_id, {}).values())
         return tuple(states)

@@ -1,0 +1,88 @@
+"""Gives a stream its owner, and a new one whenever a write of the old one failed.
+
+Crash-only: nobody knows whether that write happened, so nothing of the old owner is kept.
+The new one is rebuilt from the log under a higher fence, which voids whatever the old one
+may still have under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+
+from relay.broker.base import LogSnapshot, StreamLog, settle
+from relay.errors import BrokerError, UnknownStream
+from relay.node.owner import StreamOwner
+from relay.node.stream import NodeStream
+from relay.protocol.limits import Limits
+
+RETRY_SECONDS = 0.5
+"""How long after a broker that did not answer it is asked again."""
+
+
+class Recovery:
+    """Makes the owners of a node's streams.
+
+    `recovered(stream)` is called when a stream goes on under a new owner, or could not yet:
+    its deadline has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: StreamLog,
+        limits: Limits,
+        now: Callable[[], float],
+        background: Callable[[Awaitable[None]], None],
+        recovered: Callable[[NodeStream], None],
+    ) -> None:
+        self._log = log
+        self._limits = limits
+        self._now = now
+        self._background = background
+        self._recovered = recovered
+        self._logger = structlog.get_logger("relay.node")
+
+    def own(
+        self, snapshot: LogSnapshot, stream: NodeStream, *, can_resend: bool = False
+    ) -> StreamOwner:
+        """Make the owner that this snapshot was granted to."""
+        return StreamOwner(
+            snapshot,
+            limits=self._limits,
+            can_resend=can_resend,
+            log=self._log,
+            react=stream.react,
+            failed=partial(self._failed, stream),
+        )
+
+    def retry(self, stream: NodeStream, now: float) -> None:
+        """Rebuild the owner, if it is time to."""
+        if stream.rebuild_at is not None and now >= stream.rebuild_at:
+            stream.rebuild_at = None
+            self._background(self._rebuild(stream))
+
+    def _failed(self, stream: NodeStream, error: BrokerError | UnknownStream) -> None:
+        self._logger.warning(
+            "owner dropped", stream_id=stream.stream_id, reason=type(error).__name__
+        )
+        self._background(self._rebuild(stream))
+
+    async def _rebuild(self, stream: NodeStream) -> None:
+        try:
+            snapshot = await settle(self._log.claim(stream.stream_id))
+        except UnknownStream:
+            self._logger.error("stream lost", stream_id=stream.stream_id)  # noqa: TRY400  # ours is not to blame
+            stream.lose(self._now())
+            return
+        except BrokerError as error:
+            self._logger.warning(
+                "owner not rebuilt yet", stream_id=stream.stream_id, reason=type(error).__name__
+            )
+            stream.rebuild_at = self._now() + RETRY_SECONDS
+        else:
+            can_resend = stream.link is not None and stream.link.reliable
+            stream.take_over(self.own(snapshot, stream, can_resend=can_resend), self._now())
+        self._recovered(stream)
