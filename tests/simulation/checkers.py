@@ -19,6 +19,7 @@ from relay.protocol.events import (
     EntryKind,
     Finish,
     Hold,
+    RefusalCode,
     Refuse,
     Summary,
 )
@@ -26,7 +27,8 @@ from relay.protocol.forensics import LossReport
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import expand
 from relay.protocol.status import Outcome, Status
-from relay.protocol.surrogates import join_halves
+from relay.protocol.surrogates import has_surrogates, join_halves
+from relay.protocol.texthash import content_hash
 from tests.support.core import SHOWN, Step
 
 
@@ -38,6 +40,8 @@ class Evidence:
     """The bot's chunks. Every chunk that it sends is one of these, under its sequence."""
     steps: Sequence[Step]
     limits: Limits
+    remembers: bool = True
+    """False where another node took over, which knows the log and nothing else."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -154,7 +158,7 @@ def nothing_is_invented(evidence: Evidence) -> None:
 def every_entry_is_well_formed(evidence: Evidence) -> None:
     """No half of an emoji reaches a device."""
     for entry in evidence.entries:
-        entry.content.encode()
+        assert not has_surrogates(entry.content), f"entry {entry.offset}"
 
 
 def a_completed_stream_is_whole(evidence: Evidence) -> None:
@@ -234,6 +238,32 @@ def nothing_is_dropped_in_silence(evidence: Evidence) -> None:
             assert len(answers) == 1, f"{len(answers)} answers to {step.message.sequence}"
 
 
+def nothing_is_refused_without_a_conflict(evidence: Evidence) -> None:
+    """The bot never says two things under one sequence, so nothing can contradict itself.
+
+    A half without a partner is replaced in the log, and a takeover cannot tell what it was.
+    """
+    for step in evidence.steps:
+        if isinstance(step.message, Chunk) and not has_surrogates(step.message.content):
+            codes = [effect.code for effect in step.effects if isinstance(effect, Refuse)]
+            assert RefusalCode.CONFLICT not in codes, f"{step.message} is no conflict"
+
+
+def a_lie_is_told(evidence: Evidence) -> None:
+    """A summary whose hash is not that of its text is in the report, if it could be compared."""
+    report = evidence.report
+    gone = {EntryKind.GAP, EntryKind.REPAIR} & {entry.kind for entry in evidence.entries}
+    if report is None or gone or not evidence.remembers:
+        return
+    for step in evidence.steps:
+        match step.message:
+            case Summary(text, _, claimed) if content_hash(text) != claimed:
+                assert report.disagreement is not None
+                assert report.status is Status.ANOMALY
+            case _:
+                pass
+
+
 CHECKERS: tuple[Callable[[Evidence], None], ...] = (
     offsets_have_no_holes,
     one_end_and_nothing_behind_it,
@@ -249,6 +279,8 @@ CHECKERS: tuple[Callable[[Evidence], None], ...] = (
     status_only_climbs,
     a_duplicate_is_stored_once,
     nothing_is_dropped_in_silence,
+    nothing_is_refused_without_a_conflict,
+    a_lie_is_told,
 )
 
 

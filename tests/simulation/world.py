@@ -98,7 +98,8 @@ class World:
     @property
     def evidence(self) -> Evidence:
         """What the checkers judge."""
-        return Evidence(self.texts, self.relay.steps, self.relay.limits)
+        remembers = self.weather.takeovers == 0
+        return Evidence(self.texts, self.relay.steps, self.relay.limits, remembers)
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Do something later; what is due at the same time happens in the order of planning."""
@@ -264,7 +265,7 @@ class LegacyWorld(World):
         self.summary = self._any_summary()
         if self.summary is not None:
             self._plan(when + self.random.choice((-1.0, 0.001, 0.5, 5.0)), self.summary)
-        self.plan_takeovers(when)
+        self.plan_takeovers(when + 1.0)
 
     def _any_summary(self) -> Summary | None:
         true = summary_of(self.texts)
