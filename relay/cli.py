@@ -146,13 +146,35 @@ Development tokens (kept in .relay-dev.json beside the database; not for product
 
 Start a bot:
 
-  relay-bot --url {base} --token {tokens.sdk_token} --echo
+  RELAY_TOKEN={tokens.sdk_token} relay-bot --relay {base} --echo
 
 Ask it something:
 
   curl -N {base}/sse/rokid -H 'Authorization: Bearer {tokens.access_key}' \\
     -H 'Content-Type: application/json' -d '{question}'
 """
+
+
+@app.command()
+def demo(
+    *,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=1000, help="Play so many times as fast.")
+    ] = 1.0,
+    full: Annotated[
+        bool, typer.Option("--full", help="Play the silence before each first chunk, too.")
+    ] = False,
+) -> None:
+    """Replay the recorded incident through a relay of its own; 0 only if every text was right."""
+    from rich.console import Console
+
+    from relay.demo.screen import conclude, open_screen
+    from relay.demo.stage import Options, play
+
+    console = Console()
+    with open_screen(console) as screen:
+        rows = asyncio.run(play(screen, Options(speed=speed, full=full)))
+    sys.exit(conclude(console, rows))
 
 
 @app.command()
