@@ -145,7 +145,7 @@ class StreamReceiver:
             case BotBack():
                 state.can_resend = message.can_resend
                 state.lost_at = None
-                state.retransmission.restart(now, can_ask=message.can_resend)
+                state.retransmission.restart(now, can_ask=message.can_resend and bool(state.gaps))
                 return []
             case Overlapped():
                 return self._overlap(now)
@@ -164,7 +164,7 @@ class StreamReceiver:
         if now >= state.opened_at + limits.stream_max_s:
             return self._stop(Outcome.CANCELLED, "the stream reached its greatest age", now)
         if state.barrier.ended_at is not None:
-            return self._conclude(now) if now >= state.barrier_deadline else self._ask(now)
+            return self._conclude(now) if now >= state.barrier_deadline else self._remind(now)
         if state.lost_at is not None and now >= state.lost_at + limits.bot_grace_s:
             return self._stop(Outcome.BOT_GONE, "the bot did not reconnect in time", now)
         if now >= state.idle_deadline:
@@ -172,7 +172,7 @@ class StreamReceiver:
         gap_since = state.sequencer.gap_since
         if gap_since is not None and now >= gap_since + limits.gap_s:
             return self._append(self._give_up(ELLIPSIS, now))
-        return self._ask(now)
+        return self._remind(now)
 
     # --- chunks -------------------------------------------------------------------------
 
@@ -353,13 +353,12 @@ class StreamReceiver:
         return self._state.writer.given_up(self._state.sequencer.give_up(), mark, now)
 
     def _ask(self, now: float) -> list[Effect]:
-        """Ask for what is missing, at most one window at a time."""
         state = self._state
-        if not state.can_be_asked:
-            return []
-        start = state.sequencer.next
-        stop = min(state.count, start + state.limits.window)
-        return [*state.retransmission.ask(state.sequencer.accepted.missing(stop, start), now)]
+        return [*state.retransmission.ask(state.gaps, now)] if state.can_be_asked else []
+
+    def _remind(self, now: float) -> list[Effect]:
+        due_at = self._state.retransmission.due_at
+        return self._ask(now) if due_at is not None and now >= due_at else []
 
     def _refuse(self, code: RefusalCode, message: str, sequence: int | None) -> list[Effect]:
         self._state.tally.refused += 1

@@ -15,6 +15,7 @@ from relay.protocol.entries import EntryWriter
 from relay.protocol.events import Entry, EntryKind, HeldChunk, Summary
 from relay.protocol.forensics import Arrival, LossReport, Tally
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
+from relay.protocol.rangeset import Ranges
 from relay.protocol.retransmit import Retransmission
 from relay.protocol.sequencer import Sequencer, Verdict
 from relay.protocol.status import Outcome, Status
@@ -115,6 +116,13 @@ class StreamState:
         """How the stream ends without a repair."""
         missing = self.sequencer.accepted.missing(self.count)
         return Outcome.INCOMPLETE if missing else Outcome.COMPLETED
+
+    @property
+    def gaps(self) -> Ranges:
+        """What is to be asked for, within a window. The tail is missing only once the end came."""
+        start = self.sequencer.next
+        sent = self.count if self.ended else self.sequencer.accepted.highest + 1
+        return self.sequencer.accepted.missing(min(sent, start + self.limits.window), start)
 
     @property
     def can_be_asked(self) -> bool:
