@@ -179,12 +179,7 @@ def a_repair_and_its_end_are_one_append(evidence: Evidence) -> None:
 
 def the_end_is_held(evidence: Evidence) -> None:
     """`stream_end` closes at once only with all of 0..n-1, and else at its deadline, not later."""
-    ended_at: float | None = None
-    stated: int | None = None
-    for step in evidence.steps:
-        if isinstance(step.message, End):
-            ended_at = step.now if ended_at is None else ended_at
-            stated = step.message.total_chunks if stated is None else stated
+    ended_at, stated = _ending(evidence)
     report = evidence.report
     if ended_at is None or report is None or report.ended_at is None:
         return
@@ -209,8 +204,7 @@ def missing_is_what_never_came_in_time(evidence: Evidence) -> None:
         return
     missing = set(expand(report.missing, 100_000))
     assert missing == set(range(report.total_chunks)) - set(_delivered(evidence))
-    stated = [s.message.total_chunks for s in evidence.steps if isinstance(s.message, End)]
-    known = next((n for n in stated if n is not None), None)
+    _, known = _ending(evidence)
     if known is not None and report.ended_at is not None:
         assert report.total_chunks == max(known, max(_seen(evidence), default=-1) + 1)
     assert not missing or report.status is Status.ANOMALY
@@ -250,18 +244,18 @@ def nothing_is_refused_without_a_conflict(evidence: Evidence) -> None:
 
 
 def a_lie_is_told(evidence: Evidence) -> None:
-    """A summary whose hash is not that of its text is in the report, if it could be compared."""
+    """A summary whose hash is not that of its text is in the report, if it could be compared.
+
+    The bot's last word counts, and what is given up cannot be compared any more.
+    """
     report = evidence.report
     gone = {EntryKind.GAP, EntryKind.REPAIR} & {entry.kind for entry in evidence.entries}
-    if report is None or gone or not evidence.remembers:
+    said = [step.message for step in evidence.steps if isinstance(step.message, Summary)]
+    if report is None or gone or not said or not evidence.remembers:
         return
-    for step in evidence.steps:
-        match step.message:
-            case Summary(text, _, claimed) if content_hash(text) != claimed:
-                assert report.disagreement is not None
-                assert report.status is Status.ANOMALY
-            case _:
-                pass
+    if content_hash(said[-1].total_content) != said[-1].content_hash:
+        assert report.disagreement is not None
+        assert report.status is Status.ANOMALY
 
 
 CHECKERS: tuple[Callable[[Evidence], None], ...] = (
@@ -307,6 +301,19 @@ def _delivered(evidence: Evidence) -> list[int]:
         for entry in evidence.entries
         if entry.kind is EntryKind.CHUNK and entry.sequence is not None
     ]
+
+
+def _ending(evidence: Evidence) -> tuple[float | None, int | None]:
+    """When `stream_end` first came, and the first n that it stated, while the stream was open."""
+    ended_at: float | None = None
+    stated: int | None = None
+    for step in evidence.steps:
+        if isinstance(step.message, End):
+            ended_at = step.now if ended_at is None else ended_at
+            stated = step.message.total_chunks if stated is None else stated
+        if any(isinstance(effect, Finish) for effect in step.effects):
+            break
+    return ended_at, stated
 
 
 def _seen(evidence: Evidence, until: float = float("inf")) -> set[int]:
