@@ -200,6 +200,7 @@ class Bot:
                 self._transmit(state.stream_id, Abort("the bot was restarted"))
         self._streams.connection_restored(connected.streams)
         self._subscribed.set()
+        logger.info("connected as bot %s (durability %s)", connected.bot_id, connected.durability)
 
     def _start(self, message: wire.Command) -> None:
         if self._streams.get(message.stream_id) is not None:
@@ -261,7 +262,7 @@ class Bot:
                 loop.remove_signal_handler(one)
 
         for one in signals:
-            with suppress(NotImplementedError):  # Windows
+            with suppress(NotImplementedError, RuntimeError):  # Windows; not the main thread
                 loop.add_signal_handler(one, on_signal)
         async with self:
             waiting = asyncio.ensure_future(stop.wait())

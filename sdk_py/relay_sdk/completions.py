@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from relay_sdk.errors import UsageError
 
@@ -13,19 +13,31 @@ Message = dict[str, str]
 
 
 class _Delta(Protocol):
-    content: str | None
+    @property
+    def content(self) -> str | None: ...
 
 
 class _Choice(Protocol):
-    delta: _Delta
+    @property
+    def delta(self) -> _Delta: ...
 
 
 class _Part(Protocol):
-    choices: Sequence[_Choice]
+    @property
+    def choices(self) -> Sequence[_Choice]: ...
 
 
-class _Parts(AbstractAsyncContextManager["_Parts"], AsyncIterator[_Part], Protocol):
+class _Parts(Protocol):
     """An open response; leaving it closes the connection, so the model stops."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    def __aiter__(self) -> AsyncIterator[_Part]: ...
 
 
 class _Completions(Protocol):
@@ -33,13 +45,17 @@ class _Completions(Protocol):
 
 
 class _Chat(Protocol):
-    completions: _Completions
+    @property
+    def completions(self) -> _Completions: ...
 
 
 class CompletionsClient(Protocol):
     """The part of `openai.AsyncOpenAI` that the bridge uses."""
 
-    chat: _Chat
+    @property
+    def chat(self) -> _Chat:
+        """Where the completions are."""
+        ...
 
     async def close(self) -> None:
         """Close its connections."""
