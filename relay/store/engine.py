@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -63,6 +65,19 @@ class Database:
             engine = writing(self.engine)
             async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
                 yield session
+
+    async def check(self) -> None:
+        """Raise `StoreError` where a SQLite file cannot be opened at all.
+
+        aiosqlite leaves the thread of a connection that failed to itself. In a program that ends
+        at once, as a command does, that thread finds the event loop closed and prints a traceback.
+        """
+        path = self.url.database
+        if self.is_sqlite and path and path != ":memory:" and not path.startswith("file:"):
+            try:
+                await asyncio.to_thread(lambda: sqlite3.connect(path).close())
+            except sqlite3.Error as error:
+                raise StoreError(f"the database failed: {_first_line(error)}: {path}") from error
 
     async def close(self) -> None:
         """Close all connections. The object is of no use afterwards."""

@@ -64,6 +64,7 @@ async def prepare(database: Database) -> None:
 
 async def upgrade_database(database: Database) -> None:
     """As `upgrade`, for a database that is open."""
+    await database.check()
     with database_errors():
         async with writing(database.engine).begin() as connection:
             await connection.run_sync(_upgrade)
@@ -71,6 +72,7 @@ async def upgrade_database(database: Database) -> None:
 
 async def current_revision(database: Database) -> str | None:
     """Return the schema's name, for example `"0001"`; None where there is none yet."""
+    await database.check()
     with database_errors():
         async with database.engine.connect() as connection:
             return await connection.run_sync(_current)

@@ -90,11 +90,21 @@ async def test_a_database_error_is_told_in_one_line_without_the_row(database: Da
 
 
 async def test_a_folder_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
-    """Not a traceback of the driver's."""
+    """Not a traceback of the driver's; the message names the file."""
     database = Database(f"sqlite:///{tmp_path}/none/relay.db")
     with pytest.raises(StoreError, match="unable to open"):
         async with database.read() as session:
             _ = await session.connection()
+    with pytest.raises(StoreError, match=r"unable to open .*none/relay\.db"):
+        await database.check()
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://127.0.0.1:1/n"])
+async def test_only_a_file_is_checked(url: str) -> None:
+    """A server is asked when it is needed."""
+    database = Database(url)
+    await database.check()
     await database.close()
 
 
