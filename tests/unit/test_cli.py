@@ -309,6 +309,9 @@ def test_a_development_start_prints_lines_that_work_when_pasted(relay: Relay) ->
     assert banner is not None
     tokens = json.loads((relay.folder / ".relay-dev.json").read_text())
     assert all(token in banner for token in tokens.values())
+    token, *command = shlex.split(banner[banner.index("RELAY_TOKEN=") :].splitlines()[0])
+    assert token == f"RELAY_TOKEN={tokens['sdk_token']}"
+    assert command == ["relay-bot", "--relay", "http://127.0.0.1:8123", "--echo"]
     pasted = banner[banner.index("curl -N") :].replace("\\\n", " ")
     words = shlex.split(pasted)
     assert words[2] == "http://127.0.0.1:8123/sse/rokid"
