@@ -30,6 +30,11 @@ HELD: Final[Cell] = ("▣", "yellow")
 REPAIRED: Final[Cell] = ("◆", "magenta")
 MISSING: Final[Cell] = ("×", "bold red")
 
+LEGEND: Final = Text.assemble(
+    " ", ON_ITS_WAY, " on its way  ", THERE, " there  ", HELD, " held for one before it  ",
+    REPAIRED, " from the summary  ", MISSING, " missing",
+)  # fmt: skip
+
 PER_LINE: Final = (60, 30, 20, 15, 12, 10)
 """How many chunks of a map stand in a line: the most that fits."""
 
@@ -54,7 +59,7 @@ def scene_view(
         _panel("relay", "yellow", lines, _relay(ledger, inner, now, words)),
         _panel("glasses", "green", lines, _glasses(ledger, inner)),
     )
-    return Group(Text(heading, style="bold"), Text(scenario.about, style="dim"), columns)
+    return Group(Text(heading, style="bold"), Text(scenario.about, style="dim"), columns, LEGEND)
 
 
 def _panel(title: str, style: str, height: int, lines: Iterable[Text]) -> Panel:
@@ -120,8 +125,7 @@ def _relay(ledger: Ledger, width: int, now: float, words: str) -> list[Text]:
         return MISSING if sequence < highest or ledger.ended_at is not None else TO_COME
 
     cells = [cell(sequence) for sequence in range(len(ledger.chunks))]
-    state = words or _state(ledger, now)
-    return [count, *_map_lines(cells, width), Text(), *_wrap(state, width, LATEST + 1)]
+    return [count, *_map_lines(cells, width), Text(), Text(words or _state(ledger, now))]
 
 
 def _state(ledger: Ledger, now: float) -> str:

@@ -17,11 +17,11 @@ INVENTED: Final = "这句话从来没有人说过🃏"
 class Speaker(StrEnum):
     """Who answers."""
 
-    LEGACY = "legacy bot"
+    LEGACY = "legacy"
     """Protocol 1: frames in the order of the recording, `stream_end` twice, then the summary."""
     SDK = "SDK"
     """`relay_sdk.Bot`."""
-    DEAF = "deaf bot"
+    DEAF = "deaf"
     """Protocol 2, so it states its count, but it never resends what it is asked for."""
 
 

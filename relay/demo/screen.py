@@ -123,10 +123,8 @@ def conclude(console: Console, rows: Sequence[Row]) -> int:
         console.print(complaints(rows))
         return 1
     whole = sum(row.is_whole for row in rows)
-    told = len(rows) - whole
     words = f"{whole} of {len(rows)} texts whole"
-    if told:
-        words += f"; in the other {told} nothing could repair the loss: exactly what was sent is"
-        words += " shown, and the trace tells what is missing"
+    if whole < len(rows):
+        words += f", {len(rows) - whole} as sent and told by the trace"
     console.print(Text(f"{words}.", style="green"))
     return 0

@@ -37,9 +37,9 @@ def final_table(rows: Sequence[Row], width: int) -> RenderableType:
         _Column("shown", lambda row: str(row.delivered), str(old.delivered)),
         _Column("missing", _missing, str(old.sent - old.delivered), is_number=False),
         _Column("position", lambda row: row.position or NOTHING, old.position, is_number=False),
-        _Column("repaired by", lambda row: row.repaired_by or NOTHING, "nothing", is_number=False),
+        _Column("repaired", lambda row: row.repaired_by or NOTHING, "nothing", is_number=False),
     )
-    text = _Column("text", _text, "cut off, and not told", is_number=False)
+    text = _Column("text", _text, "cut off", is_number=False)
     took = (
         _Column("first ms", lambda row: _whole_number(row.first_ms), NOTHING),
         _Column("last ms", lambda row: _whole_number(row.last_ms), NOTHING),
@@ -57,7 +57,7 @@ def _table(rows: Sequence[Row], columns: Sequence[_Column]) -> Table:
     table.add_column("scenario", no_wrap=True)
     for column in columns:
         justify = "right" if column.is_number else "left"
-        table.add_column(column.head, justify=justify, no_wrap=column.head != "text")  # type: ignore[arg-type]
+        table.add_column(column.head, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
         style = "" if row.good else "bold red"
         table.add_row(row.title, *(column.cell(row) for column in columns), style=style)
@@ -68,9 +68,10 @@ def _table(rows: Sequence[Row], columns: Sequence[_Column]) -> Table:
 
 def _legend() -> Text:
     return Text(
-        "first: request to first chunk; last: last chunk to stream_end; both from the relay's "
-        "trace.\nadded: sent by the bot to displayed, in ms; while a chunk is missing, those "
-        "behind it wait.\nold system: the figures that were recorded of it, not measured here.",
+        "first: request to first chunk; last: last chunk to stream_end; from the relay's trace.\n"
+        "added: from sent to displayed; while a chunk is missing, those behind it wait.\n"
+        "as sent: nothing could repair it; all that was sent is shown, and nothing else.\n"
+        "old system: the figures that were recorded of it, not measured here.",
         style="dim",
     )
 
@@ -87,8 +88,8 @@ def _missing(row: Row) -> str:
 
 def _text(row: Row) -> str:
     if not row.good:
-        return "NOT AS IT MUST BE"
-    return "whole" if row.is_whole else "what was sent, loss told"
+        return "WRONG"
+    return "whole" if row.is_whole else "as sent"
 
 
 def _whole_number(value: float | None) -> str:
