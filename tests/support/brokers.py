@@ -1,0 +1,177 @@
+"""The brokers that the contract suite runs on, and one that is far away.
+
+A later broker is one more line in `BROKERS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from relay.broker.base import (
+    CommandMailbox,
+    Letter,
+    LogSnapshot,
+    Presence,
+    StreamLog,
+    StreamMeta,
+)
+from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.errors import BrokerUnavailable
+from relay.protocol.events import Entry, HeldChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The three ports of one broker."""
+
+    log: StreamLog
+    mailbox: CommandMailbox
+    presence: Presence
+
+
+class DelayedLog:
+    """A log across a network: every call is answered later, and an append may fail.
+
+    While `held`, appends wait for `step`. `fail_next` says what the next append does:
+
+    - `"before"`: the write does not happen, and nobody knows that
+    - `"after"`: the write happens, and its answer is lost
+    - `"late"`: the write is given up, and happens when `land` is called
+    """
+
+    def __init__(self, inner: MemoryLog) -> None:
+        self.inner = inner
+        self.held = False
+        self.fail_next = ""
+        self.claims_down = 0
+        """How many claims fail from now on."""
+        self.appends: list[tuple[int, int, tuple[Entry, ...], tuple[HeldChunk, ...]]] = []
+        """Fence, offset, entries and held chunks of every append that was begun."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._late: list[Callable[[], object]] = []
+
+    @property
+    def durability(self) -> str:
+        return self.inner.durability
+
+    def step(self) -> None:
+        """Let the oldest append that waits go on."""
+        self._waiting.popleft().set_result(None)
+
+    def land(self) -> object:
+        """Let the oldest late write happen after all."""
+        return self._late.pop(0)()
+
+    async def create(self, meta: StreamMeta) -> LogSnapshot:
+        await asyncio.sleep(0)
+        return self.inner.create(meta)
+
+    async def claim(self, stream_id: str) -> LogSnapshot:
+        await asyncio.sleep(0)
+        if self.claims_down:
+            self.claims_down -= 1
+            raise BrokerUnavailable("the broker does not answer")
+        return self.inner.claim(stream_id)
+
+    async def append(
+        self,
+        stream_id: str,
+        fence: int,
+        offset: int,
+        entries: Sequence[Entry],
+        held: Sequence[HeldChunk],
+    ) -> None:
+        self.appends.append((fence, offset, tuple(entries), tuple(held)))
+        if self.held:
+            gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(gate)
+            await gate
+        else:
+            await asyncio.sleep(0)
+
+        def write() -> None:
+            self.inner.append(stream_id, fence, offset, entries, held)
+
+        failure, self.fail_next = self.fail_next, ""
+        if failure == "late":
+            self._late.append(write)
+        elif failure != "before":
+            write()
+        if failure:
+            raise BrokerUnavailable("no answer to the append")
+        await asyncio.sleep(0)
+
+    async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+        await asyncio.sleep(0)
+        return self.inner.read(stream_id, after, limit)
+
+    async def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
+        await asyncio.sleep(0)
+        return self.inner.describe(stream_id)
+
+    def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
+        return self.inner.watch(stream_id, wake)
+
+    async def drop(self, stream_id: str) -> None:
+        await asyncio.sleep(0)
+        self.inner.drop(stream_id)
+
+
+class DelayedMailbox:
+    """A mailbox across a network. While `held`, listening waits for `release`."""
+
+    def __init__(self, inner: MemoryMailbox) -> None:
+        self.inner = inner
+        self.down = False
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> int:
+        await self.released.wait()
+        await asyncio.sleep(0)
+        if self.down:
+            raise BrokerUnavailable("the mailbox does not answer")
+        return self.inner.listen(bot_id, deliver)
+
+    async def unlisten(self, bot_id: int, fence: int) -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            raise BrokerUnavailable("the mailbox does not answer")
+        self.inner.unlisten(bot_id, fence)
+
+    async def post(self, letter: Letter) -> bool:
+        await asyncio.sleep(0)
+        return self.inner.post(letter)
+
+    async def is_online(self, bot_id: int) -> bool:
+        await asyncio.sleep(0)
+        return self.inner.is_online(bot_id)
+
+    async def online(self) -> frozenset[int]:
+        await asyncio.sleep(0)
+        return self.inner.online()
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Broker]:
+    """The broker of a single process."""
+    mailbox = MemoryMailbox()
+    yield Broker(MemoryLog(), mailbox, mailbox)
+
+
+@asynccontextmanager
+async def delayed() -> AsyncIterator[Broker]:
+    """The same across a network, so that nothing is done when a call returns."""
+    mailbox = DelayedMailbox(MemoryMailbox())
+    yield Broker(DelayedLog(MemoryLog()), mailbox, mailbox)
+
+
+BROKERS: Mapping[str, Callable[[], AbstractAsyncContextManager[Broker]]] = {
+    "memory": memory,
+    "delayed": delayed,
+}
+"""By name. Each makes a broker of its own for one test."""
