@@ -22,7 +22,7 @@ from relay.logs import get_logger
 from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, origin_allowed
 from relay.web.channels import Channels
 from relay.web.connection import Connection
-from relay.web.outbox import Outbox
+from relay.web.outbox import OUTBOX_MAX_BYTES, Outbox
 from relay.wire import cable
 
 _logger = get_logger(__name__)
@@ -32,6 +32,10 @@ CLOSE_NORMAL = 1000
 
 FRAMES_PER_TURN = 256
 """After so many frames without a pause the other sockets get their turn: about 10 ms of work."""
+
+ANSWERS_MAX_BYTES = OUTBOX_MAX_BYTES // 2
+"""A socket that has so much to read yet is not read from: whoever only writes slows itself down,
+and the other half of the outbox stays for what others have to tell it."""
 
 QUERY_FIELDS_MAX = 16
 
@@ -99,12 +103,12 @@ class CableEndpoint:
         outbox.put(cable.welcome())
         heartbeat = Heartbeat(outbox, self._clock, self._ping_s)
         # A context of its own: what this task logs must not carry another request's names.
-        reader = asyncio.create_task(_read(receive, connection), context=Context())
+        reader = asyncio.create_task(_read(receive, connection, outbox), context=Context())
         # A reader that ended has seen the socket go: nothing can be written to it any more.
         reader.add_done_callback(lambda _: outbox.abandon())
         try:
-            await outbox.run()
-            if not reader.done():
+            # Not to a socket that took no more: the close frame would wait as long as the others.
+            if await outbox.run() and not reader.done():
                 await _close(send)
         finally:
             heartbeat.stop()
@@ -139,7 +143,7 @@ class Heartbeat:
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
 
 
-async def _read(receive: Receive, connection: Connection) -> None:
+async def _read(receive: Receive, connection: Connection, outbox: Outbox) -> None:
     """Act on each frame in turn, until the socket is gone."""
     try:
         frames = 0
@@ -153,7 +157,9 @@ async def _read(receive: Receive, connection: Connection) -> None:
             else:
                 await connection.receive(text)
             frames += 1
-            if frames % FRAMES_PER_TURN == 0:
+            if outbox.pending_bytes > ANSWERS_MAX_BYTES:
+                await outbox.drained()
+            elif frames % FRAMES_PER_TURN == 0:
                 await asyncio.sleep(0)
     except Exception:
         # A bug of ours. The connection ends, and its bot comes back and resends.

@@ -72,6 +72,11 @@ class Outbox:
         """Whether nothing more is taken."""
         return self._closing
 
+    @property
+    def pending_bytes(self) -> int:
+        """What is queued or being written."""
+        return self._bytes
+
     def put(self, frame: str) -> None:
         """Queue one frame. Ignored once the outbox is closing."""
         self._add(frame, len(frame))
@@ -116,10 +121,11 @@ class Outbox:
         (self._drained if self._frames else self._writing).append(waiter)
         await waiter
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
         """Write until closed. The one writer of the socket; to be run once.
 
-        Ends without an error where the socket broke: whoever reads from it notices first.
+        Returns whether the socket took everything; where it did not, nothing more can be written
+        to it. No error where it broke: whoever reads from it notices first.
         """
         try:
             async with asyncio.timeout(
@@ -129,7 +135,7 @@ class Outbox:
                     while self._frames:
                         await self._write()
                     if self._closing:
-                        return
+                        return True
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
         except TimeoutError:
@@ -140,6 +146,7 @@ class Outbox:
             self._closing = True
             _release(self._writing)
             _release(self._drained)
+        return False
 
     async def _write(self) -> None:
         frames, size = self._frames, self._bytes

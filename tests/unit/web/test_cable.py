@@ -6,10 +6,14 @@ import asyncio
 import json
 
 import pytest
+from starlette.types import Message, Scope
 from websockets.asyncio.client import ClientConnection
 
-from relay.clock import ManualClock
-from relay.web.cable import Heartbeat
+from relay.clock import ManualClock, SystemClock
+from relay.devices.base import JsonValue
+from relay.web import outbox as outbox_module
+from relay.web.cable import CableEndpoint, Heartbeat
+from relay.web.channels import Channels
 from relay.web.outbox import Outbox
 from tests.unit.web.fakes import Served, eventually, serving
 
@@ -186,6 +190,69 @@ async def test_a_socket_that_breaks_takes_its_bot_offline(web: Served) -> None:
         abort(bot.socket)
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
     assert not await web.node.is_online(1)
+
+
+async def test_a_bot_that_never_reads_is_let_go_and_goes_offline(
+    web: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others have to tell it is bounded; no close frame is waited for either."""
+    monkeypatch.setattr(outbox_module, "CLOSE_TIMEOUT_S", 0.05)
+    subscribe = '{"command":"subscribe","identifier":"{\\"channel\\":\\"BotChannel\\"}"}'
+    incoming: list[Message] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": subscribe},
+    ]
+    written: list[str] = []
+    stalled = asyncio.Event()
+
+    async def receive() -> Message:
+        if not incoming:
+            await asyncio.get_running_loop().create_future()
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        written.append(message["type"])
+        if len(written) > 4:  # the upgrade, welcome, connected, confirmation
+            stalled.set()
+            await asyncio.get_running_loop().create_future()
+
+    clock = SystemClock()
+    endpoint = CableEndpoint(
+        channels=Channels(web.node, web.directory, clock),
+        directory=web.directory,
+        clock=clock,
+        allowed_origins=(),
+        ping_seconds=30.0,
+    )
+    scope: Scope = {
+        "type": "websocket",
+        "path": "/cable",
+        "query_string": b"sdk_token=token-1",
+        "headers": [],
+        "subprotocols": [],
+    }
+    async with asyncio.timeout(5):
+        serving_it = asyncio.create_task(endpoint(scope, receive, send))
+        await eventually(lambda: len(written) == 4)
+        for _ in range(6):
+            await web.trigger(message=[{"role": "user", "type": "text", "text": "y" * 100_000}])
+        await stalled.wait()
+        await serving_it
+    assert not await web.node.is_online(1)
+    assert written == ["websocket.accept", *["websocket.send"] * 4]
+
+
+async def test_a_bot_that_asks_for_more_than_it_reads_slows_itself_down(web: Served) -> None:
+    """8 MiB of its own echoes are no reason to let a bot go: it is not read from meanwhile."""
+    async with web.bot(1) as bot:
+
+        async def read() -> list[JsonValue]:
+            return [(await bot.message())["type"] for _ in range(200)]
+
+        reading = asyncio.create_task(read())
+        for _ in range(200):
+            await bot.perform(action="log", message="y" * 40_000)
+        assert set(await reading) == {"log"}
 
 
 async def test_a_newer_connection_of_a_bot_closes_the_older_for_good(web: Served) -> None:

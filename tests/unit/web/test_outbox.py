@@ -75,7 +75,7 @@ async def test_the_farewell_is_the_last_frame_and_nothing_follows_it() -> None:
     outbox.close("bye again")
     outbox.put("late")
     outbox.put_latest("s1", lambda: "late")
-    await outbox.run()
+    assert await outbox.run() is True
     assert socket.frames == ["a", "bye"]
 
 
@@ -128,7 +128,7 @@ async def test_the_last_frames_of_a_stalled_socket_have_a_deadline(
     outbox.put("a")
     await asyncio.sleep(0)
     outbox.close("bye")
-    await writer
+    assert await writer is False
     assert socket.frames == []
 
 
@@ -152,7 +152,7 @@ async def test_a_socket_that_breaks_ends_the_writer_and_whoever_waits_for_it() -
     outbox.put("a")
     waiting = asyncio.create_task(outbox.drained())
     await asyncio.sleep(0)
-    await outbox.run()
+    assert await outbox.run() is False
     await waiting
     assert outbox.closing
 
