@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.protocol.rangeset import RangeSet, count, expand
+from relay.protocol.rangeset import RangeSet, count, expand, merge
 
 numbers = st.lists(st.integers(0, 40) | st.integers(0, 1_000_000), max_size=60)
 
@@ -49,3 +49,10 @@ def test_missing_is_the_complement(added: list[int], start: int, stop: int) -> N
 def test_an_expansion_is_cut_at_its_limit(added: list[int], limit: int) -> None:
     """The first numbers, in order."""
     assert expand(RangeSet(added).ranges(), limit) == sorted(set(added))[:limit]
+
+
+@given(numbers, numbers)
+def test_merged_ranges_are_the_union(left: list[int], right: list[int]) -> None:
+    """In the one form that a set has."""
+    merged = merge(RangeSet(left).ranges(), RangeSet(right).ranges())
+    assert merged == RangeSet(left + right).ranges()

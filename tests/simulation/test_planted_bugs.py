@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from relay.protocol import barrier
 from relay.protocol.receiver import StreamReceiver
 from tests.simulation.checkers import violations
 from tests.simulation.world import LegacyWorld, ReliableWorld
-from tests.support.mutants import Bug, planted
+from tests.support.mutants import Bug, plant, receiver_with
 
 SEEDS_MAX = 400
 
@@ -191,27 +194,22 @@ def first_violations(receiver_type: type[StreamReceiver], wanted: set[str]) -> s
 @pytest.mark.parametrize(("bug", "caught_by"), BUGS.items(), ids=[bug.name for bug in BUGS])
 def test_a_planted_bug_is_caught(bug: Bug, caught_by: set[str]) -> None:
     """Within a few hundred seeds, by one of the checkers that are about it."""
-    with planted(bug) as receiver_type:
-        found = first_violations(receiver_type, caught_by)
+    found = first_violations(receiver_with(bug), caught_by)
     assert found & caught_by, f"found only {sorted(found)}"
 
 
 def test_a_receiver_without_a_bug_violates_nothing() -> None:
     """Built in the same way, so that what is caught is the bug and not the building."""
-    with planted(Bug("none", "barrier", "full = ", "full = ")) as receiver_type:
-        assert receiver_type is not StreamReceiver
-        for seed in range(100):
-            world = LegacyWorld(seed, receiver_type=receiver_type)
-            world.run()
-            assert violations(world.evidence) == set()
+    receiver_type = receiver_with(Bug("none", "barrier", "full = ", "full = "))
+    assert receiver_type is not StreamReceiver
+    for seed in range(100):
+        world = LegacyWorld(seed, receiver_type=receiver_type)
+        world.run()
+        assert violations(world.evidence) == set()
 
 
 def test_a_bug_that_cannot_be_planted_is_told() -> None:
     """The source has moved on: the bug has to be planted anew, not forgotten."""
     with pytest.raises(AssertionError, match="occurs 0 times"):
-        _plant(Bug("gone", "barrier", "no such line", ""))
-
-
-def _plant(bug: Bug) -> None:
-    with planted(bug):
-        pass
+        plant(Bug("gone", "barrier", "no such line", ""))
+    assert sys.modules["relay.protocol.barrier"] is barrier

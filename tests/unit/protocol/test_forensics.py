@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
+from relay.protocol import forensics
 from relay.protocol.forensics import (
     Arrival,
     Delays,
@@ -12,6 +15,7 @@ from relay.protocol.forensics import (
     measure,
 )
 from relay.protocol.rangeset import Ranges, RangeSet
+from tests.support.mutants import Bug, plant
 
 HEAD, MIDDLE, TAIL, MIXED = LossPosition
 
@@ -45,15 +49,42 @@ def test_a_loss_lies_in_one_part_or_is_mixed(
     assert locate(missing, total) is position
 
 
-@pytest.mark.parametrize("total", range(1, 10))
-def test_a_single_loss_is_located_as_the_definition_says(total: int) -> None:
-    """Of few chunks too, where the reference's integer quarters went wrong.
+def by_definition(lost: set[int], total: int) -> str:
+    """Where a loss lies, chunk by chunk: the first quarter ends at n/4, the last begins at 3n/4."""
+    parts = {HEAD if 4 * s < total else TAIL if 4 * (s + 1) > 3 * total else MIDDLE for s in lost}
+    return (parts.pop() if len(parts) == 1 else MIXED).value
 
-    A chunk is head where it begins in the first quarter, and tail where it ends in the last.
-    """
-    for lost in range(total):
-        expected = HEAD if lost / total < 0.25 else TAIL if (lost + 1) / total > 0.75 else MIDDLE
-        assert locate(RangeSet([lost]).ranges(), total) is expected
+
+def wrongly_located(module: ModuleType) -> list[tuple[set[int], int]]:
+    """The losses of one or two chunks, of answers of up to 20, that a module places elsewhere."""
+    return [
+        ({first, last}, total)
+        for total in range(1, 21)
+        for last in range(total)
+        for first in range(last + 1)
+        if module.locate(RangeSet([first, last]).ranges(), total).value
+        != by_definition({first, last}, total)
+    ]
+
+
+def test_a_loss_is_located_as_the_definition_says() -> None:
+    """Of few chunks too, where the reference's integer quarters went wrong."""
+    assert wrongly_located(forensics) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("4 * last < total", "4 * last <= total"),
+        ("4 * (first + 1) > 3 * total", "4 * first > 3 * total"),
+        ("4 * first >= total", "4 * first > total"),
+        ("4 * (last + 1) <= 3 * total", "4 * last <= 3 * total"),
+        ("first, last = missing[0][0], missing[-1][1]", "first, last = missing[0]"),
+    ],
+)
+def test_an_off_by_one_in_the_location_would_be_caught(old: str, new: str) -> None:
+    """Each boundary matters to some small answer."""
+    assert wrongly_located(plant(Bug("off by one", "forensics", old, new))["forensics"])
 
 
 def test_the_delays_are_measured_from_the_arrivals() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.rangeset import RangeSet, count, expand
+from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,19 @@ def test_ranges_are_counted_and_expanded() -> None:
     assert count(((0, 2), (5, 5))) == 4
     assert expand(((0, 2), (5, 5)), 10) == [0, 1, 2, 5]
     assert expand(((0, 2), (5, 10**9)), 5) == [0, 1, 2, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "union"),
+    [
+        ((), (), ()),
+        (((0, 2),), (), ((0, 2),)),
+        (((0, 2),), ((3, 4),), ((0, 4),)),
+        (((0, 2),), ((4, 5),), ((0, 2), (4, 5))),
+        (((0, 9),), ((2, 3), (8, 12)), ((0, 12),)),
+        (((5, 6),), ((0, 1), (9, 9)), ((0, 1), (5, 6), (9, 9))),
+    ],
+)
+def test_two_sets_of_ranges_are_merged(left: Ranges, right: Ranges, union: Ranges) -> None:
+    """Overlapping and touching ones become one; from either side."""
+    assert merge(left, right) == merge(right, left) == union

@@ -79,6 +79,17 @@ class TestOrder:
         send(performer, TEXTS, [1, 2, 4])
         assert performer.receiver.credit == 7
 
+    def test_a_receiver_is_rebuilt_from_its_log(self) -> None:
+        """It goes on where the log stands, with what is held; test_state.py has the details."""
+        performer = Performer()
+        send(performer, TEXTS, [0, 2])
+        again = StreamReceiver.restore(
+            Limits(), performer.log, performer.held.values(), opened_at=0.0, can_resend=False
+        )
+        assert (again.next_offset, again.next_sequence, again.received) == (2, 1, ((2, 2),))
+        assert again.next_deadline() == performer.receiver.next_deadline()
+        assert Performer().receiver.received == ()
+
 
 class TestDuplicates:
     @pytest.mark.parametrize("first", [0, 2], ids=["in the log", "held"])

@@ -145,6 +145,35 @@ class TestQuestions:
         asked += [state.can_be_asked, make().can_be_asked]
         assert asked == [True, False, False]
 
+    def test_a_sequence_beyond_n_cannot_belong_to_the_stream(self) -> None:
+        """Where n is known exactly; where it was guessed, only far behind the end."""
+        state = make(chunk(0, 2.0))
+        assert not state.is_beyond_end(10**6)
+        state.barrier.summarised = 3
+        assert [state.is_beyond_end(s) for s in (2, 3)] == [False, True]
+        state.barrier.summarised = None
+        state.finish(Outcome.COMPLETED, 1)
+        assert [state.is_beyond_end(s) for s in (1025, 1026)] == [False, True]
+
+    def test_the_tail_can_be_asked_for_once_the_end_has_come(self) -> None:
+        """Before, nobody knows whether it was sent; and never more than a window."""
+        state = make(chunk(0, 2.0), held=(HeldChunk(3, "d", 3.0),))
+        state.barrier.summarised = 9
+        gaps = [state.gaps]
+        state.barrier.ended_at = 4.0
+        gaps.append(state.gaps)
+        state.barrier.stated = 10**6
+        gaps.append(state.gaps)
+        assert gaps == [((1, 2),), ((1, 2), (4, 8)), ((1, 2), (4, LIMITS.window))]
+
+    def test_room_is_for_what_is_new(self) -> None:
+        """A chunk that is here already costs nothing more."""
+        state = make(chunk(0, 2.0))
+        state.size_bytes = LIMITS.stream_bytes_max - CHUNK_COST_BYTES
+        assert state.has_room(HeldChunk(1, "", 3.0))
+        assert not state.has_room(HeldChunk(1, "x", 3.0))
+        assert state.has_room(HeldChunk(0, "x", 3.0))
+
     def test_what_a_summary_says_is_compared_with_what_arrived(self) -> None:
         """A disagreement is noted, a later agreement takes it back."""
         state = make(chunk(0, 2.0))
