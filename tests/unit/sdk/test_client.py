@@ -236,6 +236,28 @@ async def test_a_stream_that_the_relay_does_not_know_any_more_is_lost() -> None:
             assert await errors == "lost"
 
 
+async def test_a_connection_that_stays_away_settles_the_answer_as_lost() -> None:
+    """`closed()` never waits for ever: after `give_up_s` without a relay the outcome is known."""
+    relay = FakeRelay()
+    outcome: asyncio.Future[ReplyOutcome] = asyncio.get_running_loop().create_future()
+    async with relay:
+        bot = make_bot(relay, SenderLimits(ack_timeout_s=3600.0, give_up_s=0.05))
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            async with bot.reply(command) as reply:
+                await reply.write("a")
+                outcome.set_result(await reply.closed())
+
+        async with bot:
+            connection = await relay.connection()
+            await connection.connected()
+            await connection.ask("s1", "hi")
+            await connection.chunks(1)
+            connection.cut()
+            assert await outcome == ReplyOutcome("lost", 1, ((0, 0),))
+
+
 async def test_a_question_of_a_process_that_is_gone_fails_at_once() -> None:
     """The relay holds a stream that this process knows nothing of: its device need not wait."""
     async with FakeRelay() as relay:

@@ -88,6 +88,7 @@ async def test_nothing_is_queued_while_there_is_no_connection() -> None:
         connection.send({"action": "before the greeting"})
         await bot.connected()
         await recorder.connected.wait()
+        assert bot.received == []
         bot.cut()
         await recorder.lost.wait()
         connection.send({"action": "while it is down"})
@@ -97,6 +98,7 @@ async def test_nothing_is_queued_while_there_is_no_connection() -> None:
         await recorder.connected.wait()
         connection.send({"action": "ping"})
         assert await bot.next() == {"action": "ping"}
+        assert relay.attempts == 2
         running.cancel()
 
 

@@ -55,6 +55,26 @@ async def test_the_timer_serves_whichever_stream_is_due() -> None:
     streams.close()
 
 
+async def test_a_nearer_deadline_moves_the_timer_forward() -> None:
+    """A timer that was armed for an hour from now does not hide what is due at once."""
+    resent = asyncio.Event()
+    sent: Sent = []
+
+    def transmit(stream_id: str, message: Chunk | End | Abort) -> None:
+        sent.append((stream_id, message))
+        if len(sent) == 2:
+            resent.set()
+
+    streams = Streams(transmit, SenderLimits(ack_timeout_s=0.02, give_up_s=3600.0))
+    stream = streams.open("one", 10)
+    streams.connection_lost()
+    streams.connection_restored([OpenStreamState("one", "e", "active", 0, (), 10)])
+    streams.write(stream, "a")
+    await resent.wait()
+    assert sent == [("one", Chunk("a", 0))] * 2
+    streams.close()
+
+
 async def test_whoever_waits_for_room_is_woken_by_an_ack() -> None:
     """No polling: the ACK itself wakes the writer."""
     streams, _ = make_streams()
