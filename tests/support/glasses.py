@@ -114,16 +114,19 @@ class Answer:
             self.events.append(Event(name, json.loads("\n".join(data)), position, now))
 
 
-def question(user_id: str, **changes: object) -> Object:
-    """Return a request body as real traffic has it; every one is a conversation of its own."""
-    return {
+def question(user_id: object, **changes: object) -> Object:
+    """Return a request body as real traffic has it; every one is a conversation of its own.
+
+    A change to `None` takes the field away.
+    """
+    body: Object = {
         "message_id": str(next(_numbers)),
         "agent_id": "a" * 32,
         "user_id": user_id,
         "message": [{"role": "user", "type": "text", "text": "天气怎么样？", "image_url": None}],
         "metadata": {"lang": "zh-CN", "location": "杭州", "battery": "28", "runningApp": ""},
-        **changes,
     }
+    return {name: value for name, value in {**body, **changes}.items() if value is not None}
 
 
 class Glasses:
@@ -137,7 +140,8 @@ class Glasses:
     async def ask(self, body: Object | bytes, *, key: str | None = None) -> AsyncIterator[Answer]:
         """Ask; leaving the block before the end is a hang-up."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self._key if key is None else key}"}
+        given = self._key if key is None else key
+        headers = {"Authorization": f"Bearer {given}"} if given else {}
         asked = body if isinstance(body, dict) else {}
         async with self._open("POST", "/sse/rokid", headers, raw) as answer:
             answer.question = asked
