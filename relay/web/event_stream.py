@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from relay.node.node import Node
     from relay.node.subscriber import Subscription
 
-RETRY = b"retry: 1000\n\n"
-"""Milliseconds: browsers wait 3 to 5 s by default, longer than the end barrier."""
+RETRY = b"retry: 1000\n"
+"""Milliseconds: browsers wait 3 to 5 s by default, longer than the end barrier.
+
+A line of the first event. As a block of its own, httpx-sse makes an empty event of it.
+"""
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -73,8 +76,9 @@ class EventStreamEndpoint:
             scope,
             receive,
             send,
-            prelude=stream_prelude(stream_id) + RETRY,
+            prelude=stream_prelude(stream_id),
             headers=headers,
+            lead=RETRY,
         )
 
     async def _subscribe(self, scope: Scope, query: QueryParams) -> Subscription:

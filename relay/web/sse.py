@@ -75,18 +75,19 @@ class Responder:
         *,
         prelude: bytes,
         headers: Mapping[str, str],
+        lead: bytes = b"",
         failure: Callable[[RelayError], bytes] = lambda _: b"",
     ) -> None:
         """Write the subscription until it ends, the device leaves, or a limit is reached.
 
         Closes the subscription in every case. That is done here and not in the generator,
-        whose `finally` never runs where the device left before its first byte. `failure` makes
-        the last words where the log cannot be read any more.
+        whose `finally` never runs where the device left before its first byte. `lead` are lines
+        of the first event. `failure` makes the last words where the log cannot be read any more.
         """
         limit: asyncio.Timeout | None = None
         try:
             response = EventSourceResponse(
-                _body(subscription, prelude, failure),
+                _body(subscription, prelude, lead, failure),
                 headers={**SSE_HEADERS, **headers},
                 ping=self._keepalive_s,
                 ping_message_factory=_keepalive,
@@ -110,7 +111,10 @@ class Responder:
 
 
 async def _body(
-    subscription: Subscription, prelude: bytes, failure: Callable[[RelayError], bytes]
+    subscription: Subscription,
+    prelude: bytes,
+    lead: bytes,
+    failure: Callable[[RelayError], bytes],
 ) -> AsyncIterator[bytes]:
     yield prelude
     while True:
@@ -122,7 +126,8 @@ async def _body(
             yield failure(error)
             return
         if batch.data:
-            yield batch.data
+            yield lead + batch.data
+            lead = b""
         # Behind the yield: sse-starlette has handed the bytes to the socket.
         subscription.delivered(batch)
         if batch.ended:

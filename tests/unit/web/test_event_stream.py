@@ -39,7 +39,7 @@ async def test_a_stream_is_read_from_the_start_by_ticket_or_by_key(web: Served) 
         by_key = await web.http.get(f"/streams/{triggered['session_id']}/events", headers=KEY)
     assert by_ticket.status_code == by_key.status_code == 200
     assert by_ticket.text == by_key.text
-    assert by_ticket.text.startswith(f": stream {triggered['session_id']}\n\nretry: 1000\n\n")
+    assert by_ticket.text.startswith(f": stream {triggered['session_id']}\n\nretry: 1000\nid: ")
     shown = [data for _, data in events(by_ticket.text)]
     assert [data.get("content") for data in shown] == ["a", "b", None]
     assert (shown[-1]["type"], shown[-1]["outcome"]) == ("stream_end", "completed")
