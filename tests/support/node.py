@@ -218,7 +218,7 @@ class World:
     ) -> None:
         self.clock = ManualClock(NOW)
         self.timers = Timers(self.clock)
-        self.log = log or MemoryLog()
+        self.log = MemoryLog() if log is None else log  # an empty log is falsy
         self.mailbox = mailbox or MemoryMailbox()
         self.store = store or Store()
         self.tracer = Tracer(self.store, batch_s=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from relay.broker.base import settle
 
@@ -25,5 +26,5 @@ async def test_a_result_that_comes_later_is_awaited() -> None:
 
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     future.set_result(8)
-    assert await settle(later()) == 7
-    assert await settle(future) == 8
+    results: list[Awaitable[int] | int] = [later(), future]
+    assert [await settle(result) for result in results] == [7, 8]

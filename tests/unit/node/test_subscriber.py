@@ -1,0 +1,210 @@
+"""A subscription: a cursor in a log, and the wish to be woken."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from relay.broker.base import StreamLog
+from relay.broker.memory import MemoryLog
+from relay.devices.base import StreamView
+from relay.devices.plain import PlainProtocol
+from relay.errors import UnknownStream
+from relay.node.subscriber import READ_ENTRIES_MAX, Encodings, Subscription
+from relay.protocol.events import Entry, EntryKind
+from relay.protocol.status import Outcome
+from tests.support.brokers import DelayedLog
+from tests.support.node import META, NOW, settle_down
+
+VIEW = StreamView("s", "epoch", "conversation", "agent", "zh")
+
+
+class Counting(PlainProtocol):
+    """Counts how often each entry is encoded."""
+
+    def __init__(self) -> None:
+        self.encoded: list[int] = []
+
+    def encode(self, entry: Entry, view: StreamView) -> bytes:
+        self.encoded.append(entry.offset)
+        return super().encode(entry, view)
+
+
+class Stage:
+    """A log, and readers of it."""
+
+    def __init__(self, inner: MemoryLog, log: StreamLog) -> None:
+        self.inner = inner
+        self.log = log
+        inner.create(META)
+        self.device = Counting()
+        self.encodings = Encodings(self.device, VIEW)
+        self.handed_over: list[int] = []
+        self.left = 0
+        self._offset = 0
+
+    def _leave(self) -> None:
+        self.left += 1
+
+    def subscribe(self, after: int = 0) -> Subscription:
+        return Subscription(
+            self.log,
+            VIEW,
+            self.encodings,
+            after=after,
+            finished=False,
+            handed_over=self.handed_over.append,
+            left=self._leave,
+        )
+
+    def write(self, *texts: str) -> None:
+        """Append chunks in one go."""
+        start = self._offset + 1
+        self._offset += len(texts)
+        self.inner.append("s", 1, start, [chunk(start + i, t) for i, t in enumerate(texts)], [])
+
+    def end(self) -> None:
+        self._offset += 1
+        entry = Entry(self._offset, EntryKind.END, NOW, total_chunks=0, outcome=Outcome.COMPLETED)
+        self.inner.append("s", 1, self._offset, [entry], [])
+
+
+def chunk(offset: int, text: str) -> Entry:
+    """A chunk's entry."""
+    return Entry(offset, EntryKind.CHUNK, NOW, text, offset - 1)
+
+
+@pytest.fixture(params=["memory", "delayed"])
+async def stage(request: pytest.FixtureRequest) -> Stage:
+    """Readers of a log here, and of one across a network."""
+    inner = MemoryLog()
+    return Stage(inner, inner if request.param == "memory" else DelayedLog(inner))
+
+
+async def test_a_reader_gets_what_is_there_and_then_what_comes(stage: Stage) -> None:
+    """It waits until there is something, and is woken by the append."""
+    stage.write("a", "b")
+    reader = stage.subscribe()
+    first = await reader.next()
+    assert (first.offset, first.ended, len(first.entries)) == (2, False, 2)
+    waiting = asyncio.ensure_future(reader.next())
+    await settle_down()
+    assert not waiting.done()
+    stage.write("c")
+    assert (await waiting).offset == 3
+
+
+async def test_a_slow_reader_catches_up_with_one_batch(stage: Stage) -> None:
+    """No queue grew meanwhile: everything since its cursor is one write."""
+    reader = stage.subscribe()
+    for number in range(500):
+        stage.write(f"{number}")
+    batch = await reader.next()
+    assert (len(batch.entries), batch.offset) == (500, 500)
+    assert batch.data == b"".join(stage.device.encode(entry, VIEW) for entry in batch.entries)
+
+
+async def test_one_read_is_bounded(stage: Stage) -> None:
+    """One write to a socket never holds more than `READ_ENTRIES_MAX` entries."""
+    stage.write(*("x" for _ in range(READ_ENTRIES_MAX + 1)))
+    reader = stage.subscribe()
+    assert len((await reader.next()).entries) == READ_ENTRIES_MAX
+    assert len((await reader.next()).entries) == 1
+
+
+@pytest.mark.parametrize("after", range(6))
+async def test_a_reader_that_resumes_anywhere_gets_identical_bytes(
+    stage: Stage, after: int
+) -> None:
+    """Live and replayed alike: the rest of the stream, with the same ids."""
+    live = stage.subscribe()
+    frames = []
+    for text in ("你", "\n\n", "", "🦞", "\r\u2028"):
+        stage.write(text)
+        frames.append((await live.next()).data)
+    stage.end()
+    frames.append((await live.next()).data)
+    assert live.finished
+    resumed = stage.subscribe(after)
+    batch = await resumed.next()
+    assert batch.data == b"".join(frames[after:])
+    assert batch.ended
+    assert resumed.finished
+
+
+async def test_an_entry_is_encoded_once_for_all_readers(stage: Stage) -> None:
+    """However many there are, and wherever they begin."""
+    readers = [stage.subscribe(after) for after in (0, 0, 1)]
+    stage.write("a", "b", "c")
+    batches = [await reader.next() for reader in readers]
+    assert stage.device.encoded == [1, 2, 3]
+    assert batches[0].data == batches[1].data
+    assert batches[0].data.endswith(batches[2].data)
+
+
+async def test_an_entry_that_is_not_shown_has_no_bytes(stage: Stage) -> None:
+    """The batch still moves the cursor behind it."""
+    reader = stage.subscribe()
+    stage.inner.append("s", 1, 1, [Entry(1, EntryKind.ENDING, NOW)], [])
+    batch = await reader.next()
+    assert (batch.data, batch.offset, batch.ended) == (b"", 1, False)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_wait_that_is_cancelled_loses_nothing(stage: Stage, turns: int) -> None:
+    """At any moment: while it waits, while it reads, and when news came just then."""
+    reader = stage.subscribe()
+    waiting = asyncio.ensure_future(reader.next())
+    await settle_down()
+    stage.write("a")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    got = waiting.done()
+    waiting.cancel()
+    await settle_down()
+    stage.write("b")
+    batch = await reader.next()
+    texts = [entry.content for entry in batch.entries]
+    assert texts == (["b"] if got else ["a", "b"])
+
+
+async def test_an_append_during_the_read_is_not_missed(stage: Stage) -> None:
+    """Cleared before the read, the wish to be woken survives it."""
+    reader = stage.subscribe()
+    waiting = asyncio.ensure_future(reader.next())
+    await asyncio.sleep(0)
+    stage.write("a")
+    assert (await asyncio.wait_for(waiting, 5)).offset == 1
+
+
+async def test_a_dropped_log_wakes_its_readers(stage: Stage) -> None:
+    """They are told that there is no such stream any more, and do not wait for ever."""
+    readers = [stage.subscribe(), stage.subscribe()]
+    waiting = [asyncio.ensure_future(reader.next()) for reader in readers]
+    await settle_down()
+    stage.inner.drop("s")
+    for one in waiting:
+        with pytest.raises(UnknownStream):
+            await one
+
+
+async def test_delivery_is_what_the_shell_says_and_not_what_was_read(stage: Stage) -> None:
+    """The highest offset of the batch, once it is with the socket."""
+    stage.write("a", "b")
+    reader = stage.subscribe()
+    batch = await reader.next()
+    assert stage.handed_over == []
+    reader.delivered(batch)
+    assert stage.handed_over == [2]
+
+
+async def test_a_reader_leaves_once(stage: Stage) -> None:
+    """Closing is idempotent, `async with` does it, and nothing wakes it any more."""
+    async with stage.subscribe() as reader:
+        pass
+    reader.close()
+    assert stage.left == 1
+    reader._news.clear()  # noqa: SLF001  # whether it would be woken is the point
+    stage.write("a")
+    assert not reader._news.is_set()  # noqa: SLF001
