@@ -76,7 +76,7 @@ class Settings:
         0.15, "The same where a legacy bot's count is only guessed.", "s", at_least=0
     )
     gap_seconds: float = _setting(
-        8.0, "How long a gap in mid-stream holds later chunks of a legacy bot.", "s", at_least=0
+        8.0, "How long a gap in mid-stream holds later chunks.", "s", at_least=0
     )
     idle_seconds: float = _setting(
         60.0, "How long a bot may be silent between two chunks.", "s", at_least=1

@@ -125,6 +125,8 @@ class StreamRecord:
             anomaly["never_arrived"] = [list(gap) for gap in report.missing]
         if report.late:
             anomaly["arrived_late"] = [list(gap) for gap in report.late]
+        if report.withheld:
+            anomaly["chunks_refused"] = report.withheld
         if unseen:
             anomaly["never_delivered"] = [list(gap) for gap in unseen]
         if report.disagreement is not None:
@@ -140,7 +142,7 @@ def _anomaly_type(report: LossReport, unseen: Ranges) -> str:
         return "chunk_loss"
     if unseen:
         return "delivery_loss"
-    return "summary_disagrees"
+    return "chunk_refused" if report.withheld else "summary_disagrees"
 
 
 def _hop(missing: Ranges, unseen: Ranges) -> str | None:

@@ -20,8 +20,12 @@ class EndBarrier:
     """When the first `stream_end` arrived; None before."""
     stated: int | None = None
     """n as the end stated it."""
+    content_hash: str | None = None
+    """The hash of the whole text as the end stated it."""
     summarised: int | None = None
-    """n as a possible summary stated it."""
+    """n as a summary stated it that agrees with what arrived."""
+    claimed: int | None = None
+    """n as a summary stated it that does not agree. It may raise a guess, and proves nothing."""
 
     @property
     def known(self) -> int | None:
@@ -30,7 +34,8 @@ class EndBarrier:
 
     def total(self, highest: int) -> int:
         """Return n; never less than what was seen."""
-        return max(self.known or 0, highest + 1)
+        stated = self.known if self.known is not None else self.claimed
+        return max(stated or 0, highest + 1)
 
     def deadline(
         self, limits: Limits, *, whole: bool, broken: bool, last_chunk_at: float | None

@@ -75,6 +75,9 @@ class LossReport:
     """Those of `missing` that arrived after their place was given up."""
     duplicates: int
     refused: int
+    """How often a chunk was refused, repetitions included."""
+    withheld: int
+    """Distinct chunks that were refused and never taken: losses that `missing` may not show."""
     repaired_by: RepairedBy | None
     disagreement: Disagreement | None
     """Why the summary was not believed; None without a summary or with a true one."""
@@ -95,6 +98,8 @@ class Tally:
     arrivals: list[Arrival] = field(default_factory=list)
     duplicates: int = 0
     refused: int = 0
+    withheld: set[int | None] = field(default_factory=set)
+    """Chunks that were refused and have not been taken since; None for one without a number."""
     retransmitted: bool = False
     repaired: bool = False
 

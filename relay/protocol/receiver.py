@@ -242,7 +242,7 @@ class StreamReceiver:
             return []
         state.overlapped = state.by_arrival = True
         state.summary = None
-        state.barrier.summarised = None
+        state.barrier.summarised = state.barrier.claimed = None
         # One connection is first-in first-out: what is missing by now was never sent.
         entries = self._give_up("", now)
         if state.barrier.ended_at is not None:
@@ -261,6 +261,7 @@ class StreamReceiver:
         elif barrier.stated is not None or message.total_chunks is None:
             return []
         barrier.stated = message.total_chunks
+        barrier.content_hash = message.content_hash
         if state.whole_and_known or (state.overlapped and state.whole):
             return self._close((), state.plain_outcome, now)
         if repaired := self._repair(now):
@@ -277,9 +278,10 @@ class StreamReceiver:
             return []
         state.summary = message
         seen = state.sequencer.accepted.highest + 1
-        possible = seen <= message.total_chunks <= seen + state.limits.window
-        if possible or isinstance(state.judge(), Repair):  # a true text proves any count
+        if state.believes(message):
             state.barrier.summarised = message.total_chunks
+        elif message.total_chunks <= seen + state.limits.window:
+            state.barrier.claimed = message.total_chunks
         if not self.finished:
             return self._reassess(now)
         state.note_disagreement()
@@ -361,8 +363,8 @@ class StreamReceiver:
         return self._ask(now) if due_at is not None and now >= due_at else []
 
     def _refuse(self, code: RefusalCode, message: str, sequence: int | None) -> list[Effect]:
-        self._state.tally.refused += 1
-        return [Refuse(code, sequence, message)]
+        is_news = self._state.refused(code, sequence)
+        return [Refuse(code, sequence, message), *(self._amend() if is_news else [])]
 
     def _append(self, entries: list[Entry]) -> list[Effect]:
         return [Append(tuple(entries))] if entries else []

@@ -12,13 +12,18 @@ from typing import assert_never
 from relay.protocol.barrier import EndBarrier
 from relay.protocol.compensation import Disagreement, Repair, assess
 from relay.protocol.entries import EntryWriter
-from relay.protocol.events import Entry, EntryKind, HeldChunk, Summary
+from relay.protocol.events import Entry, EntryKind, HeldChunk, RefusalCode, Summary
 from relay.protocol.forensics import Arrival, LossReport, Tally
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
 from relay.protocol.rangeset import Ranges
 from relay.protocol.retransmit import Retransmission
 from relay.protocol.sequencer import Sequencer, Verdict
 from relay.protocol.status import Outcome, Status
+from relay.protocol.surrogates import code_units
+from relay.protocol.texthash import content_hash
+
+WITHHELD_MAX = 1024
+"""How many refused chunks are told apart; more make no difference to an anomaly."""
 
 _BY_THE_BOT = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE})
 """The outcomes of a stream whose `stream_end` came."""
@@ -183,6 +188,13 @@ class StreamState:
             stated_total=self.barrier.stated,
         )
 
+    def believes(self, summary: Summary) -> bool:
+        """Whether the summary's count can be taken for n: everything that is known agrees."""
+        if not self.writer.intact:
+            sound = content_hash(summary.total_content) == summary.content_hash
+            return sound and summary.total_chunks > self.sequencer.accepted.highest
+        return isinstance(self.judge(), Repair)
+
     # --- what is taken note of ----------------------------------------------------------
 
     def arrived(self, chunk: HeldChunk) -> None:
@@ -191,8 +203,28 @@ class StreamState:
         self.last_chunk_at = max(self.last_chunk_at or chunk.at, chunk.at)
         self.tally.arrivals.append(Arrival(chunk.sequence, chunk.at, len(chunk.content)))
         self.status = max(self.status, Status.ACTIVE)
+        self.tally.withheld.discard(chunk.sequence)
         if chunk.sequence in self.retransmission.asked:
             self.tally.retransmitted = True
+
+    def refused(self, code: RefusalCode, sequence: int | None) -> bool:
+        """A chunk was refused. Returns whether that makes a difference to how the stream went.
+
+        It makes none where the bot contradicts itself: the first chunk of a number stands,
+        and behind the n that it stated there is nothing.
+        """
+        self.tally.refused += 1
+        withheld = self.tally.withheld
+        if code is RefusalCode.CONFLICT or (
+            code is RefusalCode.AFTER_END and self.barrier.known is not None
+        ):
+            return False
+        if sequence in withheld or len(withheld) >= WITHHELD_MAX:
+            return False
+        withheld.add(sequence)
+        if self.outcome is not None:
+            self.climb()
+        return True
 
     def charge(self, chunk: HeldChunk) -> None:
         """A chunk is kept, if only to know it again: also a late one takes of the stream's room."""
@@ -203,6 +235,15 @@ class StreamState:
         verdict = self.judge()
         if verdict is not None:
             self.disagreement = verdict if isinstance(verdict, Disagreement) else None
+        elif self.summary is None and self._contradicts_end():
+            self.disagreement = Disagreement.HASH
+
+    def _contradicts_end(self) -> bool:
+        """Whether the end stated a hash, and all its chunks together have another one."""
+        stated = self.barrier.content_hash
+        if stated is None or not self.writer.intact or not self.whole_and_known:
+            return False
+        return content_hash("".join(map(code_units, self.writer.prefix))) != stated
 
     def finish(self, outcome: Outcome, total: int) -> None:
         """The stream is over; whatever is below `total` and not here has come too late."""
@@ -218,7 +259,8 @@ class StreamState:
     def climb(self) -> None:
         """The status of a stream that is over: a failure dominates, and nothing undoes it."""
         whole = not self.sequencer.accepted.missing(self.total)
-        good = self.outcome is Outcome.COMPLETED and whole and self.disagreement is None
+        agreed = self.disagreement is None and not self.tally.withheld
+        good = self.outcome is Outcome.COMPLETED and whole and agreed
         self.status = max(self.status, Status.COMPLETED if good else Status.ANOMALY)
 
     def report(self) -> LossReport:
@@ -235,6 +277,7 @@ class StreamState:
             late=self.sequencer.late.ranges(),
             duplicates=self.tally.duplicates,
             refused=self.tally.refused,
+            withheld=len(self.tally.withheld),
             repaired_by=self.tally.repaired_by,
             disagreement=self.disagreement,
             numbered_by_arrival=self.by_arrival,

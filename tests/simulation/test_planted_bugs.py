@@ -139,7 +139,7 @@ BUGS = {
     Bug(
         "a loss that was repaired is no anomaly",
         "state",
-        "good = self.outcome is Outcome.COMPLETED and whole and self.disagreement is None",
+        "good = self.outcome is Outcome.COMPLETED and whole and agreed",
         "good = self.outcome in {Outcome.COMPLETED, Outcome.REPAIRED}",
     ): {"missing_is_what_never_came_in_time"},
     Bug(

@@ -25,7 +25,7 @@ def test_n_is_stated_summarised_or_guessed(
     stated: int | None, summarised: int | None, highest: int, known: int | None, total: int
 ) -> None:
     """The end's word before the summary's, that before the guess; never less than was seen."""
-    barrier = EndBarrier(10.0, stated, summarised)
+    barrier = EndBarrier(10.0, stated, summarised=summarised)
     assert barrier.known == known
     assert barrier.total(highest) == total
 
@@ -50,3 +50,11 @@ def test_only_a_trusted_guess_shortens_the_hold(
     barrier = EndBarrier(10.0, stated)
     got = barrier.deadline(LIMITS, whole=whole, broken=broken, last_chunk_at=last_chunk_at)
     assert got == pytest.approx(deadline)
+
+
+def test_a_claim_raises_the_guess_and_proves_nothing() -> None:
+    """A summary that does not agree may say that more was sent, and never that this is all."""
+    barrier = EndBarrier(10.0, claimed=60)
+    assert (barrier.known, barrier.total(56), barrier.total(70)) == (None, 60, 71)
+    barrier.stated = 57
+    assert barrier.total(56) == 57

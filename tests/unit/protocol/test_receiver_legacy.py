@@ -91,12 +91,10 @@ class TestGaps:
         assert performer.held == {}
 
     def test_a_full_hold_that_completes_a_held_end_closes(self) -> None:
-        """The summary's n is reached and nothing can come any more."""
+        """The stated n is reached and nothing can come any more."""
         performer = Performer(limits=Limits(held_bytes_max=CHUNK_COST_BYTES + 6))
         send(performer, TEXTS, [0, 2])
-        performer.receive(End(), 2.0)
-        false = summary_of(["x"] * 4)
-        performer.receive(false, 2.0)
+        performer.receive(End(4), 2.0)
         effects = performer.receive(Chunk(TEXTS[3], 3), 2.1)
         assert performer.end.at == 2.1
         assert isinstance(effects[0], Append)

@@ -16,6 +16,7 @@ from relay.protocol.events import (
     EntryKind,
     Finish,
     Message,
+    Refuse,
     Summary,
 )
 from relay.protocol.forensics import LossPosition, RepairedBy, locate
@@ -273,3 +274,68 @@ def test_nothing_is_repaired_once_a_gap_was_given_up() -> None:
     report = performer.finish()
     assert performer.text == "".join([*TEXTS[:30], "\u2026", *TEXTS[31:]])
     assert (report.outcome, report.missing) == (Outcome.INCOMPLETE, ((30, 30),))
+
+
+def test_a_false_summary_never_hastens_the_end() -> None:
+    """Its count is no n, so an overtaken chunk still has its place for as long as a guess waits."""
+    performer = Performer()
+    send(performer, TEXTS, [0, 1])
+    performer.receive(Summary("something else", 2, "0"), 2.0)
+    performer.receive(End(), 2.0)
+    assert not performer.receiver.finished
+    performer.receive(Chunk(TEXTS[2], 2), 2.1)
+    report = performer.finish()
+    assert performer.text == "".join(TEXTS[:3])
+    assert (report.missing, report.disagreement) == ((), Disagreement.HASH)
+
+
+def test_the_count_of_a_false_summary_raises_the_guess() -> None:
+    """Its text is not believed, but that chunks are missing is not passed over in silence."""
+    performer = run([57, 58, 59])
+    performer.receive(End(), 2.0)
+    performer.receive(Summary(WHOLE, 60, "0"), 2.0)
+    report = performer.finish()
+    assert performer.end.at == 4.0
+    assert performer.text == "".join(TEXTS[:57])
+    assert (report.missing, report.total_known) == (((57, 59),), False)
+
+
+def test_a_refused_legacy_chunk_is_an_anomaly() -> None:
+    """It was sent and never shown, though no sequence is known to be missing."""
+    performer = Performer(limits=Limits(window=8))
+    send(performer, TEXTS, [0, 1, 2])
+    performer.receive(Chunk("far", 50), 1.1)
+    performer.receive(End(), 2.0)
+    report = performer.finish()
+    assert (report.status, report.withheld, report.missing) == (Status.ANOMALY, 1, ())
+
+
+def test_a_chunk_refused_at_first_and_taken_later_is_no_anomaly() -> None:
+    """What counts is what became of it."""
+    performer = Performer(limits=Limits(window=2), can_resend=True)
+    send(performer, TEXTS[:5], [0, 4, 1, 2, 3, 4])
+    performer.receive(end_of(TEXTS[:5]), 2.0)
+    assert len(performer.refusals) == 1
+    assert (performer.report.status, performer.report.withheld) == (Status.COMPLETED, 0)
+
+
+def test_a_chunk_refused_behind_a_guessed_end_amends_the_trace() -> None:
+    """An unnumbered chunk behind the end was not shown: that is a loss, and told once."""
+    performer = Performer()
+    performer.receive(Chunk("one"), 1.0)
+    performer.receive(End(), 2.0)
+    assert performer.finish().status is Status.COMPLETED
+    effects = performer.receive(Chunk("two"), 3.0)
+    assert [type(effect) for effect in effects] == [Refuse, Amend]
+    assert performer.report.status is Status.ANOMALY
+    assert [type(effect) for effect in performer.receive(Chunk("three"), 3.1)] == [Refuse]
+
+
+def test_the_hash_of_the_end_is_held_against_the_text() -> None:
+    """All chunks are there and their text is not the bot's: an anomaly without a gap."""
+    performer = Performer(can_resend=True)
+    send(performer, TEXTS, range(60))
+    performer.receive(End(60, content_hash(WHOLE + "!")), 2.0)
+    report = performer.report
+    assert (report.outcome, report.missing) == (Outcome.COMPLETED, ())
+    assert (report.status, report.disagreement) == (Status.ANOMALY, Disagreement.HASH)
