@@ -32,6 +32,7 @@ ACK_S: Final = 2.0
 """SDK 2.4.0 waits so long for its last ACKs."""
 
 CONNECT_S: Final = 10.0
+CLOSE_S: Final = 1.0
 
 
 class NotConnected(RelayError):
@@ -106,7 +107,7 @@ async def _recite(part: Part, say: Say) -> None:
 @asynccontextmanager
 async def _wire_bot(part: Part, identifier: str) -> AsyncIterator[None]:
     url = part.base.replace("http", "ws", 1) + f"/cable?sdk_token={part.sdk_token}"
-    async with connect(url, compression=None, max_size=None) as socket:
+    async with connect(url, compression=None, max_size=None, close_timeout=CLOSE_S) as socket:
         bot = _WireBot(socket, CableClient(identifier), part)
         reading = asyncio.create_task(bot.read())
         try:
@@ -116,8 +117,10 @@ async def _wire_bot(part: Part, identifier: str) -> AsyncIterator[None]:
             yield
             await bot.over()
         finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+            bot.fall_silent()
+            # Read to the end: a close waits behind frames that nobody takes.
+            await socket.close()
+            await reading
 
 
 class _WireBot:
@@ -154,6 +157,11 @@ class _WireBot:
                 while len(ledger.acked) < len(ledger.sent):
                     self._news.clear()
                     await self._news.wait()
+
+    def fall_silent(self) -> None:
+        """Say no more, whatever is left of the script."""
+        if self._reciting is not None:
+            self._reciting.cancel()
 
     def _hear(self, message: Outbound | None) -> None:
         if isinstance(message, Command):

@@ -14,7 +14,7 @@ from rich.text import Text
 from relay.demo.incident import OldSystem
 from relay.demo.verdict import Row, listed
 
-WIDE: Final = 118
+WIDE: Final = 138
 """Columns from which on everything fits into one table."""
 
 NOTHING: Final = "-"

@@ -191,6 +191,8 @@ class FakeRelay:
             "127.0.0.1",
             0,
             subprotocols=[Subprotocol("actioncable-v1-json")],
+            # The SDKs of old offer none, and websockets would refuse them.
+            select_subprotocol=lambda _, offered: offered[0] if offered else None,
             process_request=self._answer,
             ping_interval=None,
         )

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+
+import httpx
+import pytest
+
+from relay.demo import relay_process as module
+from relay.demo.relay_process import RelayFailed, relay_process
+
+
+async def test_a_relay_runs_for_as_long_as_the_block() -> None:
+    """On a port of its own, with a bot and a key that it knows."""
+    async with relay_process({}, bots=2) as relay:
+        async with httpx.AsyncClient() as client:
+            ready = await client.get(f"{relay.base}/readyz")
+        assert ready.status_code == 200
+        assert [await relay.store.bot_by_token(token) for token in relay.sdk_tokens] == [
+            await relay.store.bot_by_user(user) for user in relay.user_ids
+        ]
+        assert await relay.store.access_key_by_key(relay.access_key) is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(relay.pid, 0)
+
+
+async def test_a_relay_that_cannot_start_says_why() -> None:
+    """In its own words, not as a broken pipe."""
+    with pytest.raises(RelayFailed, match="RELAY_WINDOW"):
+        async with relay_process({"RELAY_WINDOW": "many"}):
+            pass
+
+
+async def test_the_settings_of_the_caller_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo must not work on somebody's database."""
+    monkeypatch.setitem(os.environ, "RELAY_WINDOW", "many")
+    async with relay_process({}) as relay:
+        assert relay.base.startswith("http://127.0.0.1:")
+
+
+async def test_a_trace_that_is_never_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not a wait without an end."""
+    monkeypatch.setattr(module, "TRACE_S", 0.0)
+    async with relay_process({}) as relay:
+        with pytest.raises(RelayFailed, match="no trace"):
+            await relay.trace("trace_unknown")
