@@ -42,6 +42,7 @@ async def test_a_worker_that_comes_late_reads_from_the_beginning_and_then_live(w
         assert (await worker.message())["content"] == "live"
         await bot.perform(type="stream_end", session_id=session_id, total_chunks=2)
         assert (await worker.message())["type"] == "stream_end"
+        await eventually(lambda: web.readers(session_id) == 0)
 
 
 async def test_the_messages_bear_the_id_that_the_worker_subscribed_with(web: Served) -> None:

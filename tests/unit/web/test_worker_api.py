@@ -133,6 +133,17 @@ async def test_a_poll_waits_for_news_and_returns_at_once_when_there_is_some() ->
     assert [o["content"] for o in response.json()] == ["a"]
 
 
+async def test_a_poll_behind_the_end_does_not_wait() -> None:
+    """There is nothing to come."""
+    async with serving(poll_seconds=30.0) as web, web.bot() as bot:
+        session_id = (await web.trigger())["session_id"]
+        await bot.until("execute_command")
+        await answer(bot, session_id, "a")
+        await bot.until("stream_closed")
+        end = (await poll(web, session_id)).json()[-1]["id"]
+        assert (await poll(web, session_id, after=end)).json() == []
+
+
 async def test_a_poll_without_news_ends_empty(web: Served) -> None:
     """After `poll_seconds`, and leaves nothing behind."""
     async with web.bot():
