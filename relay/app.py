@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +21,7 @@ from relay.node.node import Node
 from relay.node.tracer import Tracer
 from relay.settings import Settings
 from relay.store.models import AccessKey, Bot
+from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.health import Check, health_routes
@@ -97,6 +98,8 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
     A SQLite database is migrated. Raises `StoreError` where the database cannot be used.
     """
     clock = clock or SystemClock()
+    if not settings.secret:
+        settings = replace(settings, secret=signing_key(settings.database_url))
     store = await Store.open(settings.database_url, clock)
     try:
         tracer = Tracer(store)

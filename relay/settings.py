@@ -7,7 +7,6 @@ them, for `relay settings` and for docs/settings.md.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
@@ -127,9 +126,12 @@ class Settings:
         (), "Web pages that may open `/cable`: `https://a.example,https://b.example`."
     )
     secret: str = field(
-        default_factory=lambda: secrets.token_hex(32),
+        default="",
         repr=False,
-        metadata=_about("Key that signs tickets; random for each process where empty."),
+        metadata=_about(
+            "Key that signs tickets. Where empty: kept in a file beside a SQLite database, "
+            "random for each process with another."
+        ),
     )
     log_format: LogFormat = field(default="console", metadata=_about("`console` or `json`."))
     log_level: LogLevel = field(

@@ -121,13 +121,6 @@ def test_the_sdks_variables_are_no_settings_of_the_relay() -> None:
     assert read(RELAY_ACK_TIMEOUT_SECONDS="2", RELAY_TOKEN="t") is not None
 
 
-def test_without_a_secret_each_process_makes_its_own() -> None:
-    """It has 256 random bits, and tickets of one are of no use to another."""
-    one, other = read(), read(RELAY_SECRET="")
-    assert len(one.secret) == 64
-    assert one.secret != other.secret
-
-
 def test_a_short_secret_is_refused_and_not_repeated() -> None:
     """Whoever guesses it signs tickets for any stream."""
     with pytest.raises(SettingsError, match="at least 32 characters") as caught:
