@@ -101,6 +101,11 @@ class Cable:
         message: Frame = (await self.wait(wanted, after=after))["message"]
         return message
 
+    async def wait_pings(self, count: int) -> None:
+        """Wait for this many pings."""
+        async with asyncio.timeout(WAIT_S), self._news:
+            await self._news.wait_for(lambda: len(self.pings) >= count)
+
     def messages(self, kind: str | None = None) -> list[Frame]:
         """The channel messages so far, of one type or all."""
         found = [f["message"] for f in self.frames if isinstance(f.get("message"), dict)]
