@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from relay.app import Relay, open_relay
 from relay.errors import StoreError
 from relay.settings import Settings
-from tests.unit.web.fakes import QUESTION, SETTINGS, Cable, eventually, running, texts
+from tests.unit.web.fakes import QUESTION, SETTINGS, Cable, answer, eventually, running, texts
 
 TOKEN, KEY = "canary-sdk-" + "1" * 40, "canary-key-" + "2" * 40
 AUTHORIZATION = {"Authorization": f"Bearer {KEY}"}
@@ -131,8 +131,26 @@ async def test_a_database_that_fails_makes_the_relay_unready(
     assert unready.json()["reasons"] == {"database": "the database does not answer"}
 
 
-async def test_a_drain_lets_streams_run_on_and_then_ends_them_in_words(tmp_path: Path) -> None:
-    """The device reads an end, and its bot is asked to come back."""
+async def test_a_drain_lets_a_stream_finish(tmp_path: Path) -> None:
+    """Its bot stays connected until the answer is whole, and the drain ends with it."""
+    async with open_relay(settings(tmp_path)) as relay, running(relay.app) as port:
+        await furnish(relay)
+        async with a_bot(port) as bot, client(port) as http:
+            asking = asyncio.create_task(
+                http.post("/sse/rokid", json=QUESTION, headers=AUTHORIZATION)
+            )
+            metadata = (await bot.until("execute_command"))["metadata"]
+            assert isinstance(metadata, dict)
+            await eventually(lambda: relay.responder.open_count == 1)
+            draining = asyncio.create_task(relay.drain(EXIT_S * 10))
+            await eventually(lambda: relay.draining)
+            await answer(bot, str(metadata["session_id"]), "whole")
+            assert texts((await asking).text) == ["whole", ""]
+            await asyncio.wait_for(draining, EXIT_S)
+
+
+async def test_a_drain_ends_what_is_still_open_in_words(tmp_path: Path) -> None:
+    """After its time the device reads an end, and its bot is asked to come back."""
     async with open_relay(settings(tmp_path)) as relay, running(relay.app) as port:
         await furnish(relay)
         async with a_bot(port) as bot, client(port) as http:

@@ -8,6 +8,7 @@ import pytest
 
 from relay.web import outbox as outbox_module
 from relay.web.outbox import Outbox
+from tests.unit.web.fakes import eventually
 
 
 class Socket:
@@ -114,6 +115,29 @@ async def test_a_frame_in_flight_counts_until_the_socket_has_taken_it() -> None:
     socket.flowing.set()
     await writer
     assert socket.frames == ["1234567890", "slow"]
+
+
+async def test_what_is_queued_during_a_write_still_counts_after_it() -> None:
+    """Only what was written is taken off the count."""
+    gates = {frame: asyncio.Event() for frame in ("1", "23456789")}
+    begun: list[str] = []
+
+    async def send(frame: str) -> None:
+        begun.append(frame)
+        await gates[frame].wait()
+
+    outbox = Outbox(send, too_slow="", max_bytes=10)
+    writer = asyncio.create_task(outbox.run())
+    outbox.put("1")
+    await asyncio.sleep(0)
+    outbox.put("23456789")
+    gates["1"].set()
+    await eventually(lambda: len(begun) == 2)
+    assert outbox.pending_bytes == 8
+    gates["23456789"].set()
+    outbox.close()
+    await writer
+    assert outbox.pending_bytes == 0
 
 
 async def test_the_last_frames_of_a_stalled_socket_have_a_deadline(
