@@ -202,6 +202,45 @@ async def test_a_bots_own_keys_tell_its_streams_apart(world: World) -> None:
     assert texts == ["ab", "AB"]
 
 
+async def test_a_key_is_bound_by_its_start(world: World) -> None:
+    """2.0.x says when it begins; told by its first chunk, two answers would change places."""
+    bot = await world.bot(protocol=1)
+    streams = [(await world.ask(name)).stream_id for name in ("one", "two")]
+    for key in ("x", "y"):
+        bot.link.started(key)
+    for key, text in (("y", "A"), ("x", "a")):
+        await bot.say(None, Chunk(text), key)
+        await bot.say(None, End(), key)
+    texts = [await (await world.read(stream)).read_all() for stream in streams]
+    assert texts == ["a", "A"]
+
+
+async def test_a_start_says_nothing_to_protocol_2(world: World) -> None:
+    """Its streams have names."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    bot.link.started("x")
+    await bot.say(stream, Chunk("a", 0))
+    assert bot.acks == [0]
+
+
+async def test_a_turn_whose_stream_has_expired_still_counts(world: World) -> None:
+    """The bot has not ended it, so its counter may still run for it."""
+    bot = await world.bot(protocol=1)
+    first = (await world.ask("one")).stream_id
+    await world.advance(61.0)
+    await world.advance(295.0)
+    await bot.say(first, Chunk("late", 0))
+    await world.rows()
+    await world.advance(10.0)
+    second = (await world.ask("two")).stream_id
+    await bot.say(second, Chunk("A", 1))
+    await bot.say(second, End())
+    reader = await world.read(second)
+    assert await reader.read_all() == "A"
+    assert reader.sequences == [0]
+
+
 @pytest.mark.parametrize(("asked_for", "spoken"), [(1, 1), (2, 2), (3, 2), (99, 2)])
 async def test_the_protocol_in_use_is_stated(world: World, asked_for: int, spoken: int) -> None:
     """A number above 2 is answered as 2."""

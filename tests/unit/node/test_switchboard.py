@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
+from relay.broker.base import Letter, settle
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from relay.errors import BrokerUnavailable
 from relay.node.switchboard import CLOSED_MAX
 from relay.protocol.events import Chunk, End
 from relay.settings import Settings
 from relay.wire.bot import Acked, Closed, Command, Connected, OpenStreamState
+from relay.wire.jsontext import dumps
 from tests.support.brokers import DelayedLog, DelayedMailbox
 from tests.support.node import World, settle_down
 
@@ -282,6 +284,14 @@ async def test_a_stream_that_has_ended_later_is_not_stated_as_open(far: World) -
     stream = (await far.ask()).stream_id
     await bot.end(stream, [])
     assert (await far.bot()).connected.streams == (Closed(stream, "completed", 0, ()),)
+
+
+async def test_a_question_of_another_node_is_handed_on(world: World) -> None:
+    """The stream is not ours, the bot's connection is."""
+    bot = await world.bot()
+    letter = Letter(1, "elsewhere", dumps({"type": "execute_command"}))
+    assert await settle(world.mailbox.post(letter))
+    assert [command.stream_id for command in bot.heard(Command)] == ["elsewhere"]
 
 
 async def test_settings_reach_the_bot() -> None:
