@@ -103,9 +103,7 @@ class Switchboard:
             link.send(self._greeting(link))
 
     def detached(self, link: BotLink) -> None:
-        """The link's socket is gone."""
-        if self._links.get(link.bot_id) is not link:
-            return
+        """The link's socket is gone. It is the one that speaks for its bot."""
         del self._links[link.bot_id]
         self._background(self._unlisten(link))
         for stream in list(self._open.get(link.bot_id, {}).values()):
@@ -118,11 +116,11 @@ class Switchboard:
         bot_id = stream.record.meta.bot_id
         if bot_id is None or self._open.get(bot_id, {}).pop(stream.stream_id, None) is None:
             return
-        if stream.closed is not None:
-            closed = self._closed.setdefault(bot_id, OrderedDict())
-            closed[stream.stream_id] = stream.closed
-            while len(closed) > CLOSED_MAX:
-                closed.popitem(last=False)
+        assert stream.closed is not None
+        closed = self._closed.setdefault(bot_id, OrderedDict())
+        closed[stream.stream_id] = stream.closed
+        while len(closed) > CLOSED_MAX:
+            closed.popitem(last=False)
 
     def forget(self, stream: NodeStream) -> None:
         """A stream has expired."""
@@ -130,20 +128,24 @@ class Switchboard:
         if bot_id in self._closed:
             self._closed[bot_id].pop(stream.stream_id, None)
 
+    def connect(self, stream: NodeStream, link: BotLink) -> None:
+        """Let the link answer this stream."""
+        stream.link = link
+        stream.record.protocol = link.protocol
+        stream.record.sdk = link.sdk
+        self._open.setdefault(link.bot_id, {})[stream.stream_id] = stream
+        stream.receive(BotBack(link.reliable), self._host.now())
+        if not link.current:
+            # It was under way when the last connection broke: wait for the next one.
+            stream.link = None
+            stream.receive(BotLost(), self._host.now())
+
     def _deliver(self, link: BotLink, letter: Letter) -> None:
         # Until a newer connection listens, letters for it still come to the older one.
         link = self._links.get(link.bot_id, link)
         stream = self._find(letter.stream_id)
         if stream is not None and stream.link is not link:
-            stream.link = link
-            stream.record.protocol = link.protocol
-            stream.record.sdk = link.sdk
-            self._open.setdefault(link.bot_id, {})[stream.stream_id] = stream
-            stream.receive(BotBack(link.reliable), self._host.now())
-            if not link.current:
-                # It was under way when the last connection broke: wait for the next one.
-                stream.link = None
-                stream.receive(BotLost(), self._host.now())
+            self.connect(stream, link)
         link.deliver(letter, credit=self._limits.credit)
 
     def _greeting(self, link: BotLink) -> Connected:
