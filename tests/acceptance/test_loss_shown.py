@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -86,21 +87,31 @@ async def ask_lossy(
     return answer, ledger
 
 
+async def ask_all(
+    relay: RelayServer, glasses: Glasses, version: Version, positions: Sequence[str]
+) -> Mapping[str, tuple[Answer, Sent]]:
+    """Ask for one answer with each of these losses, all at once, a bot each."""
+    asked = [
+        ask_lossy(relay, glasses, version, position, number=number)
+        for number, position in enumerate(positions)
+    ]
+    return dict(zip(positions, await asyncio.gather(*asked), strict=True))
+
+
 @pytest.mark.parametrize("version", [V2_3_12, V2_4_0], ids=lambda version: version.name)
-@each_loss
 async def test_a_true_summary_makes_the_text_whole_and_the_trace_tells_the_loss(
-    relay: RelayServer, glasses: Glasses, version: Version, position: str
+    relay: RelayServer, glasses: Glasses, version: Version
 ) -> None:
     """57 of 60 are sent: the glasses show all of it, at once, and the row says what was lost."""
-    answer, ledger = await ask_lossy(relay, glasses, version, position)
-    assert_finished(answer)
-    assert answer.text == TURN.text
-    assert answer.events[-1].at - ledger.end_at < 1.0
-    row = relay.trace(answer.stream_id)
-    assert_loss(row, ledger, position)
-    assert (row["outcome"], row["repaired_by"]) == ("repaired", "summary")
-    assert row["sse_content"] == TURN.text
-    assert row["anomaly"]["type"] == "chunk_loss"
+    for position, (answer, ledger) in (await ask_all(relay, glasses, version, [*LOSSES])).items():
+        assert_finished(answer)
+        assert answer.text == TURN.text, position
+        assert answer.events[-1].at - ledger.end_at < 1.0
+        row = relay.trace(answer.stream_id)
+        assert_loss(row, ledger, position)
+        assert (row["outcome"], row["repaired_by"]) == ("repaired", "summary")
+        assert row["sse_content"] == TURN.text
+        assert row["anomaly"]["type"] == "chunk_loss"
 
 
 def lies(position: str) -> dict[str, Frame]:
@@ -153,19 +164,20 @@ async def test_a_summary_that_disagrees_shows_not_one_invented_character(
             assert_loss(row, ledger, position)
 
 
-@pytest.mark.parametrize("position", ["head", "middle", "mixed"])
 async def test_a_gap_without_a_summary_ends_two_seconds_after_the_end(
-    relay: RelayServer, glasses: Glasses, position: str
+    relay: RelayServer, glasses: Glasses
 ) -> None:
     """57 are delivered in order, 2.0 s after `stream_end`, and the delays are as measured."""
-    answer, ledger = await ask_lossy(relay, glasses, V2_3_10, position)
-    assert_finished(answer)
-    assert answer.text == what_was_sent(ledger)
-    assert 1.95 <= answer.events[-1].at - ledger.end_at <= 2.5
-    row = relay.trace(answer.stream_id)
-    assert_loss(row, ledger, position)
-    assert (row["outcome"], row["repaired_by"]) == ("incomplete", None)
-    assert row["last_chunk_delay"] == pytest.approx(1000 * (ledger.end_at - ledger.last_at), abs=40)
+    asked = await ask_all(relay, glasses, V2_3_10, ["head", "middle", "mixed"])
+    for position, (answer, ledger) in asked.items():
+        assert_finished(answer)
+        assert answer.text == what_was_sent(ledger), position
+        assert 1.95 <= answer.events[-1].at - ledger.end_at <= 2.5
+        row = relay.trace(answer.stream_id)
+        assert_loss(row, ledger, position)
+        assert (row["outcome"], row["repaired_by"]) == ("incomplete", None)
+        measured = 1000 * (ledger.end_at - ledger.last_at)
+        assert row["last_chunk_delay"] == pytest.approx(measured, abs=60)
 
 
 async def test_a_lost_tail_that_was_counted_is_asked_for_and_ends_after_two_seconds(
