@@ -81,7 +81,10 @@ def _fill(
     """Find the held runs in `text[at:]`, leftmost first; what lies between is the lost text.
 
     Leftmost matching with a minimum per gap finds a placement whenever there is one. The
-    minimum is one code unit per lost chunk: no SDK sends an empty one.
+    minimum is one code unit per lost chunk: no SDK sends text that is empty. A chunk that
+    carries a part may have no text, and no summary can bring the part back. Where such a loss
+    leaves too little text to fill its gap there is no repair, and the stream ends with what is
+    missing; in a longer gap the text is made whole, and the part stays among the missing.
     """
     pieces: list[Piece] = []
     for position, run in enumerate(runs):

@@ -5,10 +5,12 @@ Also keeps the answer as the device has it, because a repair is only exact behin
 
 from __future__ import annotations
 
-from relay.protocol.events import Entry, EntryKind, HeldChunk
+from dataclasses import replace
+
+from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 from relay.protocol.sequencer import Run
 from relay.protocol.status import Outcome
-from relay.protocol.surrogates import code_units, join_halves
+from relay.protocol.surrogates import code_units, join_halves, well_formed
 
 
 class EntryWriter:
@@ -18,18 +20,22 @@ class EntryWriter:
     exactly the sequences `0..len(prefix)-1`.
     """
 
-    __slots__ = ("_carry", "intact", "next_offset", "prefix")
+    __slots__ = ("_carry", "_follow_up", "intact", "next_offset", "prefix")
 
     def __init__(self) -> None:
         self.next_offset = 1
         self.prefix: list[str] = []
         self.intact = True
         self._carry = ""
+        self._follow_up: Part | None = None
 
     def chunk(self, chunk: HeldChunk) -> Entry:
         """Write a chunk, at the time of its arrival."""
         self.prefix.append(chunk.content)
-        return self._entry(EntryKind.CHUNK, chunk.at, chunk.content, sequence=chunk.sequence)
+        self._note(chunk.part)
+        return self._entry(
+            EntryKind.CHUNK, chunk.at, chunk.content, sequence=chunk.sequence, part=chunk.part
+        )
 
     def repair(self, text: str, at: float) -> Entry:
         """Write text that a summary supplied."""
@@ -49,9 +55,16 @@ class EntryWriter:
         """Write that `stream_end` arrived and is held."""
         return self._entry(EntryKind.ENDING, at, total_chunks=stated)
 
-    def end(self, at: float, total: int, outcome: Outcome) -> Entry:
-        """Write the terminal entry."""
-        return self._entry(EntryKind.END, at, total_chunks=total, outcome=outcome)
+    def end(self, at: float, total: int, outcome: Outcome, shown: str = "") -> Entry:
+        """Write the terminal entry, with the newest suggestions and a text for the device.
+
+        That text is not the answer's: half a character that waits for its other half is not
+        joined with it.
+        """
+        end = self._entry(
+            EntryKind.END, at, total_chunks=total, outcome=outcome, part=self._follow_up
+        )
+        return replace(end, content=well_formed(shown)) if shown else end
 
     def replay(self, entry: Entry) -> str:
         """Take over an entry that is in the log already; returns its raw content."""
@@ -63,11 +76,16 @@ class EntryWriter:
             raw += entry.carry  # else nothing came, and the same half waits on
         self._carry = entry.carry
         self.next_offset = entry.offset + 1
+        self._note(entry.part)
         if entry.kind is EntryKind.CHUNK:
             self.prefix.append(raw)
         elif entry.kind in (EntryKind.GAP, EntryKind.REPAIR):
             self.intact = False
         return raw
+
+    def _note(self, part: Part | None) -> None:
+        if part is not None and part.kind is PartKind.FOLLOW_UP:
+            self._follow_up = part
 
     def _entry(
         self,
@@ -78,8 +96,9 @@ class EntryWriter:
         sequence: int | None = None,
         total_chunks: int | None = None,
         outcome: Outcome | None = None,
+        part: Part | None = None,
     ) -> Entry:
         content, self._carry = join_halves(self._carry, raw)
         offset = self.next_offset
         self.next_offset += 1
-        return Entry(offset, kind, at, content, sequence, self._carry, total_chunks, outcome)
+        return Entry(offset, kind, at, content, sequence, self._carry, total_chunks, outcome, part)

@@ -24,12 +24,34 @@ if TYPE_CHECKING:
 # --- messages -------------------------------------------------------------------------
 
 
+class PartKind(StrEnum):
+    """What a chunk may carry beside its text."""
+
+    TOOL_CALL = "tool_call"
+    """Something that the device is to do, at this place of the answer."""
+    FOLLOW_UP = "follow_up"
+    """What the user may want to ask next. Shown behind the answer; the newest ones stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is not text in an answer. `relay.wire.parts` makes it; the core only carries it."""
+
+    kind: PartKind
+    body: str
+    """Compact JSON and well-formed Unicode, checked by the wire."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One piece of an answer. `sequence` is 0-based, or None from bots that do not number."""
+    """One piece of an answer. `sequence` is 0-based, or None from bots that do not number.
+
+    A chunk with a part is a chunk like every other; its content is often empty.
+    """
 
     content: str
     sequence: int | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +73,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The bot failed (`stream_error`). `error` is the bot's text."""
+    """The bot failed (`stream_error`). `error` is for operators, `shown` for the device."""
 
     error: str
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +140,8 @@ class Entry:
     Offsets are 1-based and without holes; they and sequences diverge after a repair.
     `content` is always well-formed Unicode. A chunk that ended with half of a surrogate
     pair leaves that half in `carry`, and the next entry starts with it, so that readers
-    only ever see whole characters.
+    only ever see whole characters. In `end` it is no part of the answer, but what the bot
+    has the device show about its failure.
     """
 
     offset: int
@@ -131,6 +155,9 @@ class Entry:
     """In `ending`: n where the bot stated it. In `end`: the final n."""
     outcome: Outcome | None = None
     """In `end` only."""
+    part: Part | None = None
+    """In `chunk`: what it carries. In `end`: the newest suggestions of the answer, because
+    devices show them behind its last word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +167,7 @@ class HeldChunk:
     sequence: int
     content: str
     at: float
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

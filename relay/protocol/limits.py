@@ -11,7 +11,10 @@ CHUNK_BYTES_MAX = 16 * 1024
 """The largest chunk, in bytes of UTF-8."""
 
 CHUNK_COST_BYTES = 64
-"""What one chunk is charged beside its content, so that empty chunks are not free."""
+"""What one chunk is charged beside its content and part, so that empty chunks are not free."""
+
+SHOWN_CHARS_MAX = 2_000
+"""How much a bot may have the device show about a failure; the rest is cut off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class StreamReceiver:
             case Summary():
                 return self._summary(message, now)
             case Abort():
-                return self._stop(Outcome.FAILED, message.error, now)
+                return self._stop(Outcome.FAILED, message.error, now, message.shown)
             case Stop():
                 return self._stop(message.outcome, message.detail, now)
             case BotLost():
@@ -185,7 +185,7 @@ class StreamReceiver:
             sequence, is_over = sent, state.ended and state.is_beyond_end(sent)
         if is_over:
             return self._refuse(RefusalCode.AFTER_END, "the stream has ended", sent)
-        chunk = HeldChunk(sequence, message.content, now)
+        chunk = HeldChunk(sequence, message.content, now, message.part)
         if not state.has_room(chunk):
             return self._refuse(
                 RefusalCode.STREAM_FULL, "the answer is too long for one stream; end it", sent
@@ -311,12 +311,12 @@ class StreamReceiver:
         self._state.note_disagreement()
         return self._close(self._give_up("", now), self._state.plain_outcome, now)
 
-    def _stop(self, outcome: Outcome, detail: str, now: float) -> list[Effect]:
+    def _stop(self, outcome: Outcome, detail: str, now: float, shown: str = "") -> list[Effect]:
         if self.finished:
             return []
         self._state.detail = detail
         self._state.note_disagreement()
-        return self._close(self._give_up("", now), outcome, now)
+        return self._close(self._give_up("", now), outcome, now, shown)
 
     def _close_repaired(self, repair: Repair, now: float) -> list[Effect]:
         """The repair and the end that it justifies are one append: torn, they repeat text."""
@@ -332,15 +332,17 @@ class StreamReceiver:
         outcome = Outcome.REPAIRED if state.tally.repaired else Outcome.COMPLETED
         return self._close(entries, outcome, now)
 
-    def _close(self, entries: Sequence[Entry], outcome: Outcome, now: float) -> list[Effect]:
-        end = self._end_entry(outcome, now)
+    def _close(
+        self, entries: Sequence[Entry], outcome: Outcome, now: float, shown: str = ""
+    ) -> list[Effect]:
+        end = self._end_entry(outcome, now, shown)
         return [Append((*entries, end)), self._finish()]
 
-    def _end_entry(self, outcome: Outcome, now: float) -> Entry:
+    def _end_entry(self, outcome: Outcome, now: float, shown: str = "") -> Entry:
         state = self._state
         state.note_disagreement()
         state.finish(outcome, state.count)
-        return state.writer.end(now, state.total, outcome)
+        return state.writer.end(now, state.total, outcome, shown)
 
     def _finish(self) -> Finish:
         self._state.retransmission.stop()

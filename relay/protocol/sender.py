@@ -38,8 +38,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from relay.protocol.events import Abort, Chunk, End, Nack, RefusalCode, Refuse
+from relay.protocol.events import Abort, Chunk, End, Nack, Part, RefusalCode, Refuse
 from relay.protocol.ledger import Ledger, members
+from relay.protocol.limits import SHOWN_CHARS_MAX
 from relay.protocol.rangeset import Ranges
 from relay.protocol.sending import (
     Closed,
@@ -71,7 +72,7 @@ class StreamSender:
         )
         self._credit = credit
         self._connected = True
-        self._chunks: list[str] = []
+        self._chunks: list[Chunk] = []
         self._half = ""  # a high surrogate that waits for its low one
         self._sent = 0
         self._deferred: set[int] = set()  # refused until the gap before them is closed
@@ -110,12 +111,28 @@ class StreamSender:
 
         Raises `RuntimeError` after `end()` or `abort()`.
         """
-        if self._final is not None:
-            raise RuntimeError("this answer has ended; nothing can be written to it any more")
+        self._check_open()
         if self._settled:
             return []
         text, self._half = join_halves(self._half, content)
-        self._chunks.extend(split_content(text, self._limits.chunk_bytes_max))
+        for piece in split_content(text, self._limits.chunk_bytes_max):
+            self._add(piece)
+        return self._transmit_new(now)
+
+    def write_part(self, part: Part, now: float) -> list[SendEffect]:
+        """Add a tool call or suggestions, as a chunk of its own behind all text written so far.
+
+        Half of a surrogate pair goes on waiting for its partner. Raises `ValueError` where the
+        part is larger than a chunk, because it cannot be split, and `RuntimeError` after
+        `end()` or `abort()`.
+        """
+        self._check_open()
+        bytes_max = self._limits.chunk_bytes_max
+        if len(part.body.encode()) > bytes_max:
+            raise ValueError(f"a {part.kind} is at most {bytes_max} bytes of UTF-8 as JSON")
+        if self._settled:
+            return []
+        self._add("", part)
         return self._transmit_new(now)
 
     def end(self, now: float) -> list[SendEffect]:
@@ -123,17 +140,22 @@ class StreamSender:
         if self._final is not None or self._settled:
             return []
         if self._half:
-            self._chunks.append("\ufffd")
-        self._final = End(len(self._chunks), content_hash("".join(self._chunks)))
+            self._add("\ufffd")
+        text = "".join(chunk.content for chunk in self._chunks)
+        self._final = End(len(self._chunks), content_hash(text))
         self._hold_until = now + self._limits.ack_timeout_s
         self._give_up_from(now)
         return [*self._transmit_new(now), *self._transmit_final(now)]
 
-    def abort(self, error: str, now: float) -> list[SendEffect]:
-        """The answer failed: say so at once. Chunks that wait for credit are not sent."""
+    def abort(self, error: str, now: float, shown: str = "") -> list[SendEffect]:
+        """The answer failed: say so at once. Chunks that wait for credit are not sent.
+
+        `error` is for the relay's operators. `shown` is what the device shows, at most
+        `SHOWN_CHARS_MAX` of it; without one the relay has a text of its own.
+        """
         if self._settled or isinstance(self._final, Abort):
             return []
-        self._final = Abort(error)
+        self._final = Abort(error, shown[:SHOWN_CHARS_MAX])
         self._final_due = None
         self._give_up_from(now)
         return self._transmit_final(now)
@@ -224,6 +246,13 @@ class StreamSender:
 
     # --- inside -------------------------------------------------------------------------
 
+    def _check_open(self) -> None:
+        if self._final is not None:
+            raise RuntimeError("this answer has ended; nothing can be written to it any more")
+
+    def _add(self, content: str, part: Part | None = None) -> None:
+        self._chunks.append(Chunk(content, len(self._chunks), part))
+
     @property
     def _waiting(self) -> bool:
         """Whether chunks wait for credit. None does in an aborted answer: they are dropped."""
@@ -269,7 +298,7 @@ class StreamSender:
         while self._sent < limit:
             if not self._ledger.is_stored(self._sent):
                 self._ledger.sent(self._sent, now)
-                effects.append(Transmit(Chunk(self._chunks[self._sent], self._sent)))
+                effects.append(Transmit(self._chunks[self._sent]))
             self._sent += 1
         if effects:
             self._hold_until = now + self._limits.ack_timeout_s
@@ -280,7 +309,7 @@ class StreamSender:
         for sequence in sequences:
             if self._ledger.is_in_flight(sequence):
                 self._ledger.sent(sequence, now)
-                effects.append(Transmit(Chunk(self._chunks[sequence], sequence)))
+                effects.append(Transmit(self._chunks[sequence]))
         return effects
 
     def _transmit_final(self, now: float) -> list[SendEffect]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from relay.protocol.events import HeldChunk
+from relay.protocol.events import HeldChunk, Part
 from relay.protocol.limits import CHUNK_COST_BYTES
 from relay.protocol.rangeset import RangeSet
 
@@ -25,7 +25,7 @@ class Verdict(Enum):
     DUPLICATE = auto()
     """The same chunk again."""
     CONFLICT = auto()
-    """The sequence again with other content. The first one stands."""
+    """The sequence again with other content or another part. The first one stands."""
     LATE = auto()
     """Its place has been given up and passed."""
     OUT_OF_WINDOW = auto()
@@ -53,6 +53,7 @@ class Sequencer:
         "_contents",
         "_held",
         "_held_bytes_max",
+        "_parts",
         "_window",
         "accepted",
         "held_bytes",
@@ -65,6 +66,7 @@ class Sequencer:
         self._held_bytes_max = held_bytes_max
         self._held: dict[int, HeldChunk] = {}
         self._contents: dict[int, str] = {}
+        self._parts: dict[int, Part] = {}
         self.next = 0
         self.accepted = RangeSet()
         self.late = RangeSet()
@@ -93,11 +95,10 @@ class Sequencer:
         """Take one chunk; returns what became of it and what is released by it."""
         sequence = chunk.sequence
         if self.has(sequence):
-            same = self._contents.get(sequence) == chunk.content
-            return (Verdict.DUPLICATE if same else Verdict.CONFLICT), []
+            return (Verdict.DUPLICATE if self._knows(chunk) else Verdict.CONFLICT), []
         if sequence < self.next:
             self.late.add(sequence)
-            self._contents[sequence] = chunk.content
+            self._remember(chunk)
             return Verdict.LATE, []
         if sequence > self.next:
             return self._try_to_hold(chunk), []
@@ -105,7 +106,7 @@ class Sequencer:
         released = [chunk]
         self.next += 1
         while self._held and (follower := self._held.pop(self.next, None)) is not None:
-            self.held_bytes -= _cost(follower)
+            self.held_bytes -= cost_bytes(follower)
             released.append(follower)
             self.next += 1
         return Verdict.READY, released
@@ -114,19 +115,28 @@ class Sequencer:
         """Hold a new early chunk whatever it costs: what is held is about to be released."""
         self._take(chunk)
         self._held[chunk.sequence] = chunk
-        self.held_bytes += _cost(chunk)
+        self.held_bytes += cost_bytes(chunk)
 
     def _try_to_hold(self, chunk: HeldChunk) -> Verdict:
         if chunk.sequence > self.next + self._window:
             return Verdict.OUT_OF_WINDOW
-        if self.held_bytes + _cost(chunk) > self._held_bytes_max:
+        if self.held_bytes + cost_bytes(chunk) > self._held_bytes_max:
             return Verdict.HOLD_FULL
         self.hold(chunk)
         return Verdict.HELD
 
     def _take(self, chunk: HeldChunk) -> None:
         self.accepted.add(chunk.sequence)
+        self._remember(chunk)
+
+    def _remember(self, chunk: HeldChunk) -> None:
         self._contents[chunk.sequence] = chunk.content
+        if chunk.part is not None:
+            self._parts[chunk.sequence] = chunk.part
+
+    def _knows(self, chunk: HeldChunk) -> bool:
+        same = self._contents.get(chunk.sequence) == chunk.content
+        return same and self._parts.get(chunk.sequence) == chunk.part
 
     def runs(self) -> list[Run]:
         """Return the held chunks as runs, each with the gap before it."""
@@ -160,5 +170,7 @@ class Sequencer:
         self.next = max(self.next, sequence)
 
 
-def _cost(chunk: HeldChunk) -> int:
-    return len(chunk.content.encode("utf-8", "surrogatepass")) + CHUNK_COST_BYTES
+def cost_bytes(chunk: HeldChunk) -> int:
+    """Return what a chunk takes of a limit in bytes: its content, its part, and a fixed charge."""
+    part_bytes = 0 if chunk.part is None else len(chunk.part.body.encode())
+    return len(chunk.content.encode("utf-8", "surrogatepass")) + part_bytes + CHUNK_COST_BYTES

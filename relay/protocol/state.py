@@ -14,10 +14,10 @@ from relay.protocol.compensation import Disagreement, Repair, assess
 from relay.protocol.entries import EntryWriter
 from relay.protocol.events import Entry, EntryKind, HeldChunk, RefusalCode, Summary
 from relay.protocol.forensics import Arrival, LossReport, Tally
-from relay.protocol.limits import CHUNK_COST_BYTES, Limits
+from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges
 from relay.protocol.retransmit import Retransmission
-from relay.protocol.sequencer import Sequencer, Verdict
+from relay.protocol.sequencer import Sequencer, Verdict, cost_bytes
 from relay.protocol.status import Outcome, Status
 from relay.protocol.surrogates import code_units
 from relay.protocol.texthash import content_hash
@@ -71,7 +71,7 @@ class StreamState:
             case EntryKind.CHUNK:
                 assert entry.sequence is not None
                 self.sequencer.skip_to(entry.sequence)
-                chunk = HeldChunk(entry.sequence, raw, entry.at)
+                chunk = HeldChunk(entry.sequence, raw, entry.at, entry.part)
                 self.sequencer.offer(chunk)
                 self.arrived(chunk)
             case EntryKind.ENDING:
@@ -165,7 +165,7 @@ class StreamState:
 
     def has_room(self, chunk: HeldChunk) -> bool:
         """Whether the stream may grow by this chunk; one that it has already costs nothing."""
-        grown = self.size_bytes + _cost(chunk)
+        grown = self.size_bytes + cost_bytes(chunk)
         return grown <= self.limits.stream_bytes_max or self.sequencer.has(chunk.sequence)
 
     def is_beyond_end(self, sequence: int) -> bool:
@@ -228,7 +228,7 @@ class StreamState:
 
     def charge(self, chunk: HeldChunk) -> None:
         """A chunk is kept, if only to know it again: also a late one takes of the stream's room."""
-        self.size_bytes += _cost(chunk)
+        self.size_bytes += cost_bytes(chunk)
 
     def note_disagreement(self) -> None:
         """Record what about the summary is not true, while it can still be compared."""
@@ -286,7 +286,3 @@ class StreamState:
             ended_at=self.barrier.ended_at,
             arrivals=tuple(self.tally.arrivals),
         )
-
-
-def _cost(chunk: HeldChunk) -> int:
-    return len(chunk.content.encode("utf-8", "surrogatepass")) + CHUNK_COST_BYTES

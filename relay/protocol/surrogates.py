@@ -38,6 +38,12 @@ def join_halves(carry: str, raw: str) -> tuple[str, str]:
     return units.decode("utf-16-le", "replace"), rest
 
 
+def well_formed(text: str) -> str:
+    """Return a text that nothing follows: each half without its partner becomes U+FFFD."""
+    joined, half = join_halves("", text)
+    return joined + "\ufffd" if half else joined
+
+
 def code_units(text: str) -> str:
     """Return the text with every character outside the BMP as its two halves.
 
