@@ -2,7 +2,9 @@
 
 Every answer ends the same way, because a device that sees no end shows "thinking" for ever: one
 `message` with `is_finish` true, then one `done` that never repeats `answer_stream` (the glasses
-would show it twice). The protocol has no error event: an error is an answer that says so.
+would show it twice). Suggestions for the next question stand between the two. A tool call is sent
+where the bot put it and does not finish: some glasses cut the stream there. The protocol has no
+error event: an error is an answer that says so.
 There is no resume; when the user speaks again the platform sends a new request.
 """
 
@@ -13,9 +15,9 @@ from typing import assert_never
 from relay.devices.base import Ask, JsonValue, StreamView
 from relay.devices.lingzhu_request import read_request
 from relay.devices.texts import text
-from relay.protocol.events import Entry, EntryKind
+from relay.protocol.events import Entry, EntryKind, Part, PartKind
 from relay.protocol.status import Outcome
-from relay.wire import jsontext, sse
+from relay.wire import jsontext, parts, sse
 
 _SPEAKS_FOR_ITSELF = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE})
 
@@ -35,11 +37,14 @@ class LingzhuProtocol:
         match entry.kind:
             case EntryKind.CHUNK | EntryKind.REPAIR | EntryKind.GAP:
                 # Whitespace is content; only the empty string shows nothing.
-                return _answer(entry.content, view) if entry.content else b""
+                answer = _answer(entry.content, view) if entry.content else b""
+                return answer + _tool_call(entry.part, view)
             case EntryKind.ENDING:
                 return b""
             case EntryKind.END:
-                return _finish(_last_words(entry, view.lang), view.conversation_id, view.agent_id)
+                return _finish(
+                    _last_words(entry, view.lang), view.conversation_id, view.agent_id, entry.part
+                )
             case _:
                 assert_never(entry.kind)
 
@@ -57,26 +62,53 @@ def _last_words(entry: Entry, lang: str) -> str:
         return entry.content
     # Behind an answer that broke off, the text starts on a line of its own.
     separator = "\n" if entry.offset > 1 else ""
-    return f"{entry.content}{separator}{text(entry.outcome, lang)}"
+    return f"{separator}{entry.content or text(entry.outcome, lang)}"
 
 
 def _answer(content: str, view: StreamView) -> bytes:
-    return _frame("message", view.conversation_id, view.agent_id, content, finish=False)
+    return _message(
+        "answer", {"answer_stream": content}, view.conversation_id, view.agent_id, finish=False
+    )
 
 
-def _finish(content: str, conversation_id: str, agent_id: str) -> bytes:
-    message = _frame("message", conversation_id, agent_id, content, finish=True)
-    return message + _frame("done", conversation_id, agent_id, None, finish=True)
+def _tool_call(part: Part | None, view: StreamView) -> bytes:
+    """Return the frame for a tool call. Suggestions have to wait for the finish."""
+    if part is None or part.kind is not PartKind.TOOL_CALL:
+        return b""
+    return _message(
+        part.kind, parts.to_fields(part), view.conversation_id, view.agent_id, finish=False
+    )
+
+
+def _finish(
+    content: str, conversation_id: str, agent_id: str, suggestions: Part | None = None
+) -> bytes:
+    frames = _message("answer", {"answer_stream": content}, conversation_id, agent_id, finish=True)
+    if suggestions is not None:
+        fields = parts.to_fields(suggestions)
+        frames += _message(suggestions.kind, fields, conversation_id, agent_id, finish=True)
+    return frames + _frame("done", "answer", {}, conversation_id, agent_id, finish=True)
+
+
+def _message(
+    kind: str, fields: dict[str, JsonValue], conversation_id: str, agent_id: str, *, finish: bool
+) -> bytes:
+    return _frame("message", kind, fields, conversation_id, agent_id, finish=finish)
 
 
 def _frame(
-    event: str, conversation_id: str, agent_id: str, content: str | None, *, finish: bool
+    event: str,
+    kind: str,
+    fields: dict[str, JsonValue],
+    conversation_id: str,
+    agent_id: str,
+    *,
+    finish: bool,
 ) -> bytes:
-    shown: dict[str, JsonValue] = {} if content is None else {"answer_stream": content}
     data: dict[str, JsonValue] = {
         "role": "agent",
-        "type": "answer",
-        **shown,
+        "type": kind,
+        **fields,
         "message_id": conversation_id,
         "agent_id": agent_id,
         "is_finish": finish,

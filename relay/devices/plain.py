@@ -4,9 +4,11 @@ Every event has the default name, an id of `<epoch>.<offset>` and one object of 
 client that reconnects sends the last id as `Last-Event-ID` and goes on behind it.
 
     {"type": "stream_chunk", "session_id", "sequence", "content"}
+        with "tool_call" (an object) or "follow_up" (strings) where the chunk carries one
     {"type": "stream_repair", "session_id", "content"}      text that a verified summary supplied
     {"type": "stream_gap", "session_id", "content"}         what stands for sequences given up
     {"type": "stream_end", "session_id", "outcome", "total_chunks"}
+        with "message" where a bot that failed has something to show
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import assert_never
 
 from relay.devices.base import JsonValue, StreamView
 from relay.protocol.events import Entry, EntryKind, Position
-from relay.wire import jsontext, sse
+from relay.wire import jsontext, parts, sse
 from relay.wire.entry import format_position
 
 
@@ -39,7 +41,8 @@ class PlainProtocol:
 def _fields(entry: Entry) -> tuple[str, dict[str, JsonValue]] | None:
     match entry.kind:
         case EntryKind.CHUNK:
-            return "stream_chunk", {"sequence": entry.sequence, "content": entry.content}
+            text: dict[str, JsonValue] = {"sequence": entry.sequence, "content": entry.content}
+            return "stream_chunk", {**text, **parts.to_fields(entry.part)}
         case EntryKind.REPAIR:
             return "stream_repair", {"content": entry.content}
         case EntryKind.GAP:
@@ -47,6 +50,11 @@ def _fields(entry: Entry) -> tuple[str, dict[str, JsonValue]] | None:
         case EntryKind.ENDING:
             return None
         case EntryKind.END:
-            return "stream_end", {"outcome": entry.outcome, "total_chunks": entry.total_chunks}
+            message: dict[str, JsonValue] = {"message": entry.content} if entry.content else {}
+            return "stream_end", {
+                "outcome": entry.outcome,
+                "total_chunks": entry.total_chunks,
+                **message,
+            }
         case _:
             assert_never(entry.kind)

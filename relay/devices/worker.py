@@ -1,7 +1,8 @@
 """Workers: the objects of `RokidStreamChannel`, as the reference's workers expect them.
 
 A worker reads a stream over its WebSocket and makes the SSE for the glasses itself. It knows
-`stream_chunk`, `stream_end` and `stream_error`, and nothing of repairs and gaps.
+`stream_chunk`, `stream_end` and `stream_error`, and nothing of repairs and gaps. What a chunk
+carries beside its text is a key that older workers do not look at: `tool_call`, `follow_up`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from relay.devices.base import JsonValue, StreamView
 from relay.devices.texts import text
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
+from relay.wire import parts
 from relay.wire.timestamp import beijing_iso
 
 
@@ -28,26 +30,24 @@ def to_object(
     }
     match entry.kind:
         case EntryKind.CHUNK:
-            return _chunk(entry.content, entry.sequence, common)
+            return _chunk(entry.content, entry.sequence, {**parts.to_fields(entry.part), **common})
         case EntryKind.REPAIR | EntryKind.GAP:
             return _chunk(entry.content, None, common) if entry.content else None
         case EntryKind.ENDING:
             return None
         case EntryKind.END:
-            return _end(entry.outcome, view.lang, common)
+            return _end(entry, view.lang, common)
         case _:
             assert_never(entry.kind)
 
 
-def _chunk(
-    content: str, sequence: int | None, common: dict[str, JsonValue]
-) -> dict[str, JsonValue]:
-    return {"type": "stream_chunk", "content": content, "sequence": sequence, **common}
+def _chunk(content: str, sequence: int | None, rest: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"type": "stream_chunk", "content": content, "sequence": sequence, **rest}
 
 
-def _end(outcome: Outcome | None, lang: str, common: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    match outcome:
+def _end(entry: Entry, lang: str, common: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    match entry.outcome:
         case None | Outcome.COMPLETED | Outcome.REPAIRED | Outcome.INCOMPLETE:
             return {"type": "stream_end", **common}
-        case _:
-            return {"type": "stream_error", "error": text(outcome, lang), **common}
+        case outcome:
+            return {"type": "stream_error", "error": entry.content or text(outcome, lang), **common}

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
+from relay.wire import parts
 from relay.wire.bot_messages import (
     Acked,
     Cancel,
@@ -29,8 +30,12 @@ def encode_stream_message(
 ) -> dict[str, JsonValue]:
     """Return the object that a bot sends for one message of a stream. None fields are left out."""
     match message:
-        case Chunk(content, sequence):
-            fields: dict[str, JsonValue] = {"sequence": sequence, "content": content}
+        case Chunk(content, sequence, part):
+            fields: dict[str, JsonValue] = {
+                "sequence": sequence,
+                "content": content,
+                **parts.to_fields(part),
+            }
             name = "stream_chunk"
         case End(total_chunks, content_hash):
             fields = {"total_chunks": total_chunks, "content_hash": content_hash}
@@ -42,8 +47,8 @@ def encode_stream_message(
                 "content_hash": content_hash,
             }
             name = "stream_summary"
-        case Abort(error):
-            fields = {"error": error}
+        case Abort(error, shown):
+            fields = {"error": error, "message": shown or None}
             name = "stream_error"
         case _:
             assert_never(message)

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
-from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX
+from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX, SHOWN_CHARS_MAX
+from relay.wire import parts
 from relay.wire.bot_messages import (
     CommandResult,
     ExecuteCommand,
@@ -129,18 +130,24 @@ def _chunk(payload: Payload, stream_id: str | None) -> Chunk:
     content = payload.get("content")
     if content is None:
         content = payload.get("chunk")
+    try:
+        part = parts.from_fields(payload)
+    except parts.InvalidPart as error:
+        raise PayloadRefused(RefusalCode.INVALID_PAYLOAD, str(error), stream_id, sequence) from None
+    if content is None and part is not None:
+        content = ""
     if not isinstance(content, str):
         raise PayloadRefused(
             RefusalCode.INVALID_CONTENT, "content must be a string", stream_id, sequence
         )
-    if exceeds_utf8(content, CHUNK_BYTES_MAX):
+    if exceeds_utf8(content if part is None else content + part.body, CHUNK_BYTES_MAX):
         raise PayloadRefused(
             RefusalCode.CHUNK_TOO_LARGE,
-            f"content is larger than {CHUNK_BYTES_MAX} bytes of UTF-8: split it",
+            f"the chunk is larger than {CHUNK_BYTES_MAX} bytes of UTF-8: split it",
             stream_id,
             sequence,
         )
-    return Chunk(content, sequence)
+    return Chunk(content, sequence, part)
 
 
 def _decode_end(payload: Payload) -> StreamMessage:
@@ -155,7 +162,15 @@ def _decode_error(payload: Payload) -> StreamMessage:
     # A missing text is tolerated: JavaScript drops undefined keys, and refusing the error would
     # leave the device waiting for the idle limit.
     stream_id = _stream_id(payload)
-    return StreamMessage(stream_id, Abort(_text_or_none(payload, "error", stream_id) or ""))
+    shown = _text_or_none(payload, "message", stream_id) or ""
+    return StreamMessage(
+        stream_id,
+        Abort(
+            _text_or_none(payload, "error", stream_id) or "",
+            # Cut off and not refused, for the same reason; and a blank text shows nothing.
+            shown[:SHOWN_CHARS_MAX] if shown.strip() else "",
+        ),
+    )
 
 
 def _decode_summary(payload: Payload) -> StreamMessage:

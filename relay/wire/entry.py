@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from relay.protocol.events import Entry, EntryKind, Position
+from relay.protocol.events import Entry, EntryKind, Part, PartKind, Position
 from relay.protocol.status import Outcome
 
 _POSITION = re.compile(r"([A-Za-z0-9_-]{1,32})\.(0|[1-9][0-9]{0,14})")
@@ -51,6 +51,9 @@ def to_fields(entry: Entry) -> dict[str, str]:
         fields["total_chunks"] = str(entry.total_chunks)
     if entry.outcome is not None:
         fields["outcome"] = entry.outcome.value
+    if entry.part is not None:
+        fields["part"] = entry.part.kind.value
+        fields["body"] = entry.part.body
     return fields
 
 
@@ -59,6 +62,7 @@ def from_fields(fields: Mapping[str, str]) -> Entry:
     try:
         outcome = fields.get("outcome")
         carry = fields.get("carry")
+        part = fields.get("part")
         return Entry(
             offset=int(fields["offset"]),
             kind=EntryKind(fields["kind"]),
@@ -68,6 +72,7 @@ def from_fields(fields: Mapping[str, str]) -> Entry:
             carry="" if carry is None else chr(int(carry, 16)),
             total_chunks=_count(fields, "total_chunks"),
             outcome=None if outcome is None else Outcome(outcome),
+            part=None if part is None else Part(PartKind(part), fields["body"]),
         )
     except (KeyError, ValueError, OverflowError) as error:
         raise MalformedEntry(f"not an entry: {error}") from error
