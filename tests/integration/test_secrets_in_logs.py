@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.bots import raw_bot
 from tests.support.cable import open_cable, to_json
@@ -40,8 +43,9 @@ async def test_no_credential_is_in_any_line_of_the_log(
     for query in (f"?sdk_token={CANARY}", f"?access_key={own_relay.key}"):
         async with open_cable(own_relay.cable_url + query) as cable:
             identifier = to_json({"channel": "RokidStreamChannel", "access_key": CANARY})
-            await cable.send({"command": "subscribe", "identifier": identifier})
-            await cable.send_raw(f'{{"sdk_token":"{CANARY}"')
+            with suppress(ConnectionClosed):  # one of the two is refused at once
+                await cable.send({"command": "subscribe", "identifier": identifier})
+                await cable.send_raw(f'{{"sdk_token":"{CANARY}"')
     own_relay.terminate()
     assert "bot connected" in own_relay.log
     assert own_relay.complaints() == []
