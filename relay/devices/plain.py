@@ -9,6 +9,8 @@ client that reconnects sends the last id as `Last-Event-ID` and goes on behind i
     {"type": "stream_gap", "session_id", "content"}         what stands for sequences given up
     {"type": "stream_end", "session_id", "outcome", "total_chunks"}
         with "message" where a bot that failed has something to show
+    {"type": "stream_reset", "session_id"}                  the position is of a log that was lost;
+                                                            everything follows once more
 """
 
 from __future__ import annotations
@@ -36,6 +38,14 @@ class PlainProtocol:
         data: dict[str, JsonValue] = {"type": kind, "session_id": view.stream_id, **rest}
         position = format_position(Position(view.epoch, entry.offset))
         return sse.encode_event(jsontext.dumps_ascii(data), id=position)
+
+    def encode_reset(self, view: StreamView) -> bytes:
+        """Return what a reader is told before it is sent everything once more.
+
+        It has no id: a reader that is cut off right behind it must be told again.
+        """
+        data: dict[str, JsonValue] = {"type": "stream_reset", "session_id": view.stream_id}
+        return sse.encode_event(jsontext.dumps_ascii(data))
 
 
 def _fields(entry: Entry) -> tuple[str, dict[str, JsonValue]] | None:

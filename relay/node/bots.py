@@ -34,6 +34,7 @@ from relay.wire.bot import (
     OpenStreamState,
     Outbound,
     Refused,
+    Resume,
     StatusReply,
     StreamMessage,
 )
@@ -57,6 +58,10 @@ class LinkHost(Protocol):
 
     def stream_of(self, bot_id: int, stream_id: str) -> StreamPort | None:
         """Return the bot's stream, or None where there is none of this id (for this bot)."""
+        ...
+
+    async def resume_stream(self, link: BotLink, stream_id: str, voucher: str) -> bool:
+        """Go on with a stream that may have been lost; False where it cannot be."""
         ...
 
     def link_gone(self, link: BotLink) -> None:
@@ -128,7 +133,9 @@ class BotLink:
         if self.current and stream_id is not None:
             stream = self._host.stream_of(self.bot_id, stream_id)
         if stream is None:
-            self._refuse_unknown(message)
+            chunk = message.message
+            sequence = chunk.sequence if isinstance(chunk, Chunk) else None
+            self._refuse_unknown(message.stream_id, sequence)
             return
         if self._turns is not None:
             if isinstance(message.message, End | Abort):
@@ -152,11 +159,17 @@ class BotLink:
         if self._turns is not None:
             self._turns.resolve(bot_stream_key)
 
-    def _refuse_unknown(self, message: StreamMessage) -> None:
-        sequence = message.message.sequence if isinstance(message.message, Chunk) else None
+    async def resume(self, message: Resume) -> None:
+        """Go on with a stream that this relay did not list: it may have lost its memory."""
+        if self.current and not await self._host.resume_stream(
+            self, message.stream_id, message.voucher
+        ):
+            self._refuse_unknown(message.stream_id, None)
+
+    def _refuse_unknown(self, stream_id: str | None, sequence: int | None) -> None:
         self.send(
             Refused(
-                message.stream_id,
+                stream_id,
                 sequence,
                 RefusalCode.UNKNOWN_STREAM,
                 "no such stream is open for this bot; stop sending it",
@@ -209,7 +222,8 @@ class BotLink:
                 stream = self._host.stream_of(self.bot_id, stream_id)
                 if stream is not None:
                     stream.receive(Overlapped(), now)
-        self.send(Command(letter.stream_id, payload, credit))
+        voucher = payload.pop("resume", "")
+        self.send(Command(letter.stream_id, payload, credit, str(voucher)))
 
 
 def answer(link: BotLink, stored: Stored, stream_id: str, reaction: Ack | Nack | Refuse) -> None:

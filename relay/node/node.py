@@ -29,10 +29,12 @@ from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
+from relay.node.resumption import Resumption
 from relay.node.stream import NodeStream
 from relay.node.subscriber import Subscription
 from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
+from relay.node.vouchers import Vouchers
 from relay.protocol.events import Position, Stop
 from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
@@ -105,6 +107,13 @@ class Node:
             find=self._streams.get,
             background=self._background,
         )
+        ttl_s = settings.stream_max_seconds
+        secret = settings.secret.encode() or secrets.token_bytes(32)
+        self._resumption = Resumption(
+            log=log,
+            vouchers=Vouchers(secret, ttl_s=ttl_s),
+            until=clock.now() + settings.bot_grace_seconds,
+        )
         self._recovery = Recovery(
             log=log,
             limits=self._limits,
@@ -172,18 +181,23 @@ class Node:
     ) -> Subscription:
         """Open a reader behind `after` (None: at the start).
 
+        A position in another log of the same stream starts over: `Subscription.reset` says so.
+        A stream that a restart may have cost is waited for, as long as its bot may take.
+
         `access_key_id` None means that a ticket for this stream was shown. Raises
         `UnknownStream`, also for a key that did not open the stream, and `PositionGone`
         where the stream has expired or the position is of another log.
         """
+        if after is not None and stream_id not in self._streams:
+            await self._resumption.wait_for(stream_id, self.now())
         stream = self._readable(stream_id, access_key_id)
-        offset = 0
-        if after is not None:
-            offset = after.offset
-            written = stream.owner.receiver.next_offset - 1
-            if after.epoch != stream.view.epoch or offset > written:
-                raise PositionGone("this position is not in the stream's log; read from the start")
-        return stream.subscribe(self._log, device, after=offset)
+        if after is None:
+            return stream.subscribe(self._log, device, after=0)
+        if after.epoch != stream.view.epoch:
+            return stream.subscribe(self._log, device, after=0, reset=True)
+        if after.offset >= stream.owner.receiver.next_offset:
+            raise PositionGone("this position is not in the stream's log; read from the start")
+        return stream.subscribe(self._log, device, after=after.offset)
 
     async def find_stream(self, *, access_key_id: int, bot_id: int | None, session_id: str) -> str:
         """Return the stream of this id or, failing that, the newest of this conversation.
@@ -231,13 +245,32 @@ class Node:
             return None
         return stream
 
+    async def resume_stream(self, link: BotLink, stream_id: str, voucher: str) -> bool:
+        """Let a bot go on with a stream that this relay may have lost. False: it cannot.
+
+        What is stored of it has been sent when it returns True.
+        """
+        stream = self.stream_of(link.bot_id, stream_id)
+        if stream is None and stream_id not in self._expired and not self._draining:
+            stream = await self._resumption.reopen(
+                link.bot_id, stream_id, voucher, self.now(), self._adopt
+            )
+            if stream is not None:
+                stream.record.note("reopened", self.now(), reason="the relay had lost its log")
+                self._switchboard.connect(stream, link)
+        if stream is None:
+            return False
+        stream.state_to(link)
+        return True
+
     def link_gone(self, link: BotLink) -> None:
         """See `LinkHost.link_gone`."""
         self._switchboard.detached(link)
 
     async def _post(self, meta: StreamMeta, payload: dict[str, JsonValue]) -> bool:
         assert meta.bot_id is not None
-        letter = Letter(meta.bot_id, meta.stream_id, dumps(payload))
+        voucher = self._resumption.voucher(meta)
+        letter = Letter(meta.bot_id, meta.stream_id, dumps({**payload, "resume": voucher}))
         return await settle(self._mailbox.post(letter))
 
     # --- streams ------------------------------------------------------------------------
@@ -250,7 +283,7 @@ class Node:
             ),
             record=StreamRecord(meta),
             audience=Audience(
-                opened_at=meta.opened_at,
+                opened_at=self.now(),
                 resume_grace_s=self._settings.device_grace_seconds,
                 hangup_grace_s=self._settings.hangup_grace_seconds,
             ),

@@ -30,7 +30,7 @@ from relay.protocol.events import (
 )
 from relay.protocol.forensics import LossReport
 from relay.protocol.status import Outcome, Status
-from relay.wire.bot import Closed
+from relay.wire.bot import Acked, Closed
 
 ROW_ENTRIES_MAX = 1_000_000
 """How much of a log a trace row is made of: all of it, within the limits of a stream."""
@@ -145,6 +145,10 @@ class NodeStream:
         # The end of an awaited write comes long after the message that led to it.
         self._moved(self)
 
+    def state_to(self, link: BotLink) -> None:
+        """Tell a bot that goes on with this stream what is stored of it, or how it ended."""
+        link.send(self.closed or Acked(self.stream_id, None, *self.owner.stored))
+
     # --- after a write that failed ----------------------------------------------------------
 
     def take_over(self, owner: StreamOwner, now: float) -> None:
@@ -178,7 +182,9 @@ class NodeStream:
 
     # --- as the device sees it --------------------------------------------------------------
 
-    def subscribe(self, log: StreamLog, device: DeviceProtocol, *, after: int) -> Subscription:
+    def subscribe(
+        self, log: StreamLog, device: DeviceProtocol, *, after: int, reset: bool = False
+    ) -> Subscription:
         """Open a reader behind offset `after`."""
         encodings = self._encodings.setdefault(device.name, Encodings(device, self.view))
 
@@ -196,6 +202,7 @@ class NodeStream:
             encodings,
             after=after,
             finished=self.end_offset is not None and after >= self.end_offset,
+            reset=reset,
             handed_over=handed_over,
             left=left,
         )

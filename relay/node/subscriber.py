@@ -66,12 +66,15 @@ class Subscription:
         *,
         after: int,
         finished: bool,
+        reset: bool = False,
         handed_over: Callable[[int], None],
         left: Callable[[], None],
     ) -> None:
         self.view = view
         self.finished = finished
         """Whether the cursor stands behind the `end` entry."""
+        self.reset = reset
+        """Whether the reader asked for a position in a log that is lost, and starts over."""
         self._log = log
         self._encodings = encodings
         self._cursor = after

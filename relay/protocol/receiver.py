@@ -145,6 +145,7 @@ class StreamReceiver:
             case BotBack():
                 state.can_resend = message.can_resend
                 state.lost_at = None
+                state.back_at = now
                 state.retransmission.restart(now, can_ask=message.can_resend and bool(state.gaps))
                 return []
             case Overlapped():

@@ -50,6 +50,8 @@ class StreamState:
         self.overlapped = False
         self.broken = False
         self.lost_at: float | None = None
+        self.back_at = opened_at
+        """When a connection last took up the stream: a sign of life, as a chunk is."""
         self.last_chunk_at: float | None = None
         self.size_bytes = 0
         self.total = 0
@@ -137,7 +139,7 @@ class StreamState:
     @property
     def idle_deadline(self) -> float:
         """When the silence is too long."""
-        return max(self.last_chunk_at or 0.0, self.opened_at) + self.limits.idle_s
+        return max(self.last_chunk_at or 0.0, self.back_at) + self.limits.idle_s
 
     @property
     def barrier_deadline(self) -> float:

@@ -26,6 +26,7 @@ from relay.wire.bot import (
     Pong,
     Refused,
     ResponseReceived,
+    Resume,
     Started,
     StatusQuery,
     StreamMessage,
@@ -111,6 +112,8 @@ class BotChannel:
                 await self._link.receive(message)
             case Started(bot_stream_key):
                 self._link.started(bot_stream_key)
+            case Resume():
+                await self._link.resume(message)
             case Ping():
                 self._transport.send(Pong())
             case StatusQuery():

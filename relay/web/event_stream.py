@@ -66,6 +66,8 @@ class EventStreamEndpoint:
             return
         stream_id = subscription.view.stream_id
         headers = {STREAM_ID_HEADER: stream_id, **cors}
+        view = subscription.view
+        reset = self._protocol.encode_reset(view) if subscription.reset else b""
         if subscription.finished:
             # Tells EventSource not to come back. It would, for ever, after a plain end.
             subscription.close()
@@ -76,7 +78,7 @@ class EventStreamEndpoint:
             scope,
             receive,
             send,
-            prelude=stream_prelude(stream_id),
+            prelude=stream_prelude(stream_id) + reset,
             headers=headers,
             lead=RETRY,
         )

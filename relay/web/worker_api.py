@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from relay.devices.base import InvalidRequest, JsonValue
 from relay.devices.lingzhu import LingzhuProtocol
 from relay.devices.worker import to_object
-from relay.errors import BadRequest, RelayError
+from relay.errors import BadRequest, PositionGone, RelayError
 from relay.logs import get_logger
 from relay.protocol.events import Position
 from relay.web.answers import Unbound, json_error
@@ -103,9 +103,13 @@ class WorkerApi:
                 stream_id, WorkerProtocol(), access_key_id=key.key_id
             ) as probe:
                 after = Position(probe.view.epoch, after)
-        return await self._node.subscribe(
+        subscription = await self._node.subscribe(
             stream_id, WorkerProtocol(), access_key_id=key.key_id, after=after
         )
+        if subscription.reset:
+            subscription.close()
+            raise PositionGone("this position is of a log that was lost; read from the start")
+        return subscription
 
     async def _wait(
         self, subscription: Subscription, session_id: str, receive: Receive

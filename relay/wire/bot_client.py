@@ -56,6 +56,11 @@ def encode_stream_message(
     return {"type": name, "session_id": stream_id, **given}
 
 
+def encode_resume(stream_id: str, voucher: str) -> dict[str, JsonValue]:
+    """Return the object with which a bot goes on with a stream that the relay does not list."""
+    return {"type": "stream_resume", "session_id": stream_id, "resume": voucher}
+
+
 def decode_outbound(payload: Payload) -> Outbound | None:
     """Return what the relay says; None where it is not known or not well-formed.
 
@@ -107,8 +112,13 @@ def _command(payload: Payload) -> Command:
     metadata = payload.get("metadata")
     if not isinstance(metadata, dict):
         raise _Malformed
-    rest = {key: value for key, value in payload.items() if key != "credit"}
-    return Command(_text(metadata, "session_id"), rest, _count(payload, "credit", default=0))
+    rest = {key: value for key, value in payload.items() if key not in ("credit", "resume")}
+    return Command(
+        _text(metadata, "session_id"),
+        rest,
+        _count(payload, "credit", default=0),
+        _text(payload, "resume", default=""),
+    )
 
 
 def _connected(payload: Payload) -> Connected:

@@ -24,6 +24,7 @@ from relay.wire.bot_messages import (
     LegacyResponse,
     LogLine,
     Ping,
+    Resume,
     Started,
     StatusQuery,
     StreamMessage,
@@ -60,6 +61,8 @@ def decode(payload: Payload) -> Inbound:
             return _decode_error(payload)
         case "stream_summary":
             return _decode_summary(payload)
+        case "stream_resume":
+            return _decode_resume(payload)
         case "pong":
             return Ignored()
         case name if _is_action(payload):
@@ -183,6 +186,14 @@ def _decode_summary(payload: Payload) -> StreamMessage:
         raise _invalid("total_chunks is missing", stream_id)
     content_hash = _text_or_none(payload, "content_hash", stream_id)
     return StreamMessage(stream_id, Summary(total_content, total_chunks, content_hash))
+
+
+def _decode_resume(payload: Payload) -> Resume:
+    stream_id = _stream_id(payload)
+    voucher = payload.get("resume")
+    if stream_id is None or not isinstance(voucher, str):
+        raise _invalid("session_id and resume must be strings", stream_id)
+    return Resume(stream_id, voucher)
 
 
 def exceeds_utf8(text: str, limit: int) -> bool:

@@ -38,10 +38,7 @@ def encode(message: Outbound, protocol: int, *, now_iso: str) -> dict[str, JsonV
         case Connected():
             return _connected(message, protocol)
         case Command():
-            credit: dict[str, JsonValue] = (
-                {"credit": message.credit} if protocol >= RELIABLE else {}
-            )
-            return {**message.payload, **credit}
+            return _command(message, protocol)
         case Missing() | Closed() | Cancel():
             return _protocol_2_only(message) if protocol >= RELIABLE else None
         case Refused():
@@ -98,6 +95,13 @@ def _ending(closed: Closed) -> dict[str, JsonValue]:
         "total_chunks": closed.total_chunks,
         "missing": encode_ranges(closed.missing),
     }
+
+
+def _command(message: Command, protocol: int) -> dict[str, JsonValue]:
+    if protocol < RELIABLE:
+        return dict(message.payload)
+    resume: dict[str, JsonValue] = {"resume": message.resume} if message.resume else {}
+    return {**message.payload, "credit": message.credit, **resume}
 
 
 def _ack(message: Acked) -> dict[str, JsonValue]:

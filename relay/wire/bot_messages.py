@@ -39,6 +39,15 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """`stream_resume`: go on with a stream that the relay does not list."""
+
+    stream_id: str
+    voucher: str
+    """`resume` of its command."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Action `ping`: answered by `Pong`."""
 
@@ -82,6 +91,7 @@ class Ignored:
 
 Inbound = (
     StreamMessage
+    | Resume
     | Started
     | Ping
     | StatusQuery
@@ -136,6 +146,8 @@ class Command:
     stream_id: str
     payload: Mapping[str, JsonValue]
     credit: int
+    resume: str = ""
+    """What proves to a relay that lost its memory that this stream was opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from relay.protocol.events import Abort, Chunk, End, Nack, Refuse
 from relay.protocol.sending import Closed, SenderLimits, Stored
 from relay.protocol.status import Outcome
 from relay.wire import bot_messages as wire
-from relay.wire.bot_client import encode_stream_message
+from relay.wire.bot_client import encode_resume, encode_stream_message
 from relay_sdk.command import Command, read_command
 from relay_sdk.connection import Connection, ConnectionTimes
 from relay_sdk.errors import RelaySdkError, ReplyClosed, UsageError
@@ -61,7 +61,7 @@ class Bot:
         identifier["protocol"] = wire.RELIABLE
         identifier["sdk"] = f"{name}/{version}"[:_SDK_CHARS_MAX]
         self._handler: Handler | None = None
-        self._streams = Streams(self._transmit, limits or SenderLimits())
+        self._streams = Streams(self._transmit, limits or SenderLimits(), self._resume)
         self._connection = Connection(
             url, token, json.dumps(identifier, separators=(",", ":")), self, times=times
         )
@@ -97,6 +97,11 @@ class Bot:
         """
         with suppress(KeyboardInterrupt):
             asyncio.run(self._run_until_signal())
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the relay has confirmed this bot and the connection stands."""
+        return self._subscribed.is_set()
 
     async def connected(self) -> None:
         """Wait until the relay has confirmed this bot. Raises what `run` raises."""
@@ -189,6 +194,9 @@ class Bot:
     def _transmit(self, stream_id: str, message: Chunk | End | Abort) -> None:
         self._connection.send(encode_stream_message(stream_id, message))
 
+    def _resume(self, stream_id: str, voucher: str) -> None:
+        self._connection.send(encode_resume(stream_id, voucher))
+
     def _take_up(self, connected: wire.Connected) -> None:
         for state in connected.streams:
             if isinstance(state, wire.Closed):
@@ -205,7 +213,7 @@ class Bot:
     def _start(self, message: wire.Command) -> None:
         if self._streams.get(message.stream_id) is not None:
             return  # said again; it is being answered
-        stream = self._streams.open(message.stream_id, message.credit)
+        stream = self._streams.open(message.stream_id, message.credit, message.resume)
         if self._stopping or self._handler is None:
             reason = "the bot is stopping" if self._stopping else "the bot has no handler"
             self._streams.abort(stream, reason)

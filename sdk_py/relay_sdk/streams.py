@@ -22,6 +22,7 @@ from relay.wire.bot_messages import Closed as WireClosed
 from relay.wire.bot_messages import OpenStreamState
 
 TransmitTo = Callable[[str, Chunk | End | Abort], None]
+ResumeAt = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,12 @@ class ReplyOutcome:
 class Stream:
     """One answer's sender and those who wait for it."""
 
-    def __init__(self, stream_id: str, sender: StreamSender, settled: asyncio.Future[ReplyOutcome]):
+    def __init__(self, stream_id: str, sender: StreamSender, *, credit: int, voucher: str) -> None:
         self.id = stream_id
         self.sender = sender
-        self.settled = settled
+        self.credit = credit
+        self.voucher = voucher
+        self.settled: asyncio.Future[ReplyOutcome] = asyncio.get_running_loop().create_future()
         self._room = asyncio.Event()
 
     @property
@@ -70,11 +73,15 @@ class Streams:
     """Every answer that is not settled yet, by its stream id.
 
     `transmit` puts one message of a stream on the wire, or drops it while there is no wire:
-    the senders know what to send again.
+    the senders know what to send again. `resume` asks a relay that does not know a stream
+    (any more) to take it up; it is given the stream's id and the voucher of its command.
     """
 
-    def __init__(self, transmit: TransmitTo, limits: SenderLimits) -> None:
+    def __init__(
+        self, transmit: TransmitTo, limits: SenderLimits, resume: ResumeAt | None = None
+    ) -> None:
         self._transmit = transmit
+        self._resume = resume
         self._limits = limits
         self._live: dict[str, Stream] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -88,10 +95,10 @@ class Streams:
         """Return the stream while it is not settled."""
         return self._live.get(stream_id)
 
-    def open(self, stream_id: str, credit: int) -> Stream:
-        """Start a stream with the credit of its command."""
-        settled = asyncio.get_running_loop().create_future()
-        stream = Stream(stream_id, StreamSender(credit, self._limits), settled)
+    def open(self, stream_id: str, credit: int, voucher: str = "") -> Stream:
+        """Start a stream with the credit of its command, and what it can be resumed with."""
+        sender = StreamSender(credit, self._limits)
+        stream = Stream(stream_id, sender, credit=credit, voucher=voucher)
         self._live[stream_id] = stream
         self._empty.clear()
         return stream
@@ -147,6 +154,10 @@ class Streams:
                     effects = stream.sender.receive(
                         Closed(closed.outcome, closed.total_chunks, closed.missing), now
                     )
+                case _ if stream.voucher and self._resume is not None:
+                    # A relay that lost its memory takes the stream up again, from its start.
+                    self._resume(stream.id, stream.voucher)
+                    effects = stream.sender.connection_restored(0, (), stream.credit, now)
                 case _:
                     effects = stream.sender.unknown_to_relay()
             self._perform(stream, effects)

@@ -68,3 +68,10 @@ def test_the_ending_is_not_shown() -> None:
 def test_plain_clients_come_back() -> None:
     """With `Last-Event-ID`."""
     assert (plain.name, plain.can_resume) == ("plain", True)
+
+
+def test_a_reset_is_an_event_without_an_id() -> None:
+    """The cursor must not move: a reader that is cut off right behind it is told again."""
+    view = StreamView("S", "e", "c", "a", "en")
+    told = PlainProtocol().encode_reset(view)
+    assert told == b'data: {"type":"stream_reset","session_id":"S"}\n\n'

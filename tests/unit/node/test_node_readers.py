@@ -39,15 +39,26 @@ async def test_a_reader_resumes_behind_any_position(world: World, after: int) ->
     assert resumed.data == b"".join(frames[after:])
 
 
-async def test_a_position_of_another_log_is_gone(world: World) -> None:
-    """Another epoch, or beyond what was written: an explicit gap, never silently another place."""
+async def test_a_position_beyond_the_log_is_gone(world: World) -> None:
+    """It was never given out by this log: an explicit error, never silently another place."""
     bot = await world.bot()
     view = await world.ask()
     await bot.chunks(view.stream_id, TEXTS)
-    for position in (Position("other", 1), Position(view.epoch, 4), Position("other", 0)):
-        with pytest.raises(PositionGone):
-            await world.read(view.stream_id, after=position)
+    with pytest.raises(PositionGone):
+        await world.read(view.stream_id, after=Position(view.epoch, 4))
     await world.read(view.stream_id, after=Position(view.epoch, 3))
+
+
+@pytest.mark.parametrize("offset", [0, 1, 9])
+async def test_a_position_of_another_log_starts_over(world: World, offset: int) -> None:
+    """The old log is lost, so everything is read once more, and the reader is told so."""
+    bot = await world.bot()
+    view = await world.ask()
+    await bot.chunks(view.stream_id, TEXTS)
+    again = await world.read(view.stream_id, after=Position("other", offset))
+    assert again.subscription.reset
+    assert [entry.offset for entry in (await again.subscription.next()).entries] == [1, 2, 3]
+    assert not (await world.read(view.stream_id)).subscription.reset
 
 
 async def test_a_stream_is_read_by_the_key_that_opened_it(world: World) -> None:

@@ -85,7 +85,6 @@ async def test_a_stream_that_was_read_to_its_end_says_do_not_come_back(web: Serv
 @pytest.mark.parametrize(
     ("place", "status", "code"),
     [
-        ("otherepoch.1", 410, "position_gone"),
         ("{epoch}.999", 410, "position_gone"),
         ("nonsense", 400, "bad_request"),
         ("{epoch}.-1", 400, "bad_request"),
@@ -190,3 +189,14 @@ async def test_a_head_request_opens_no_stream(web: Served) -> None:
         response = await web.http.head(url)
         assert (response.status_code, response.content) == (200, b"")
         assert web.responder.open_count == 0
+
+
+async def test_a_position_of_a_lost_log_starts_over_and_says_so(web: Served) -> None:
+    """The first event has no id: a reader that is cut off behind it must be told again."""
+    async with web.bot() as bot:
+        url = (await told(web, bot, "a"))["events_url"]
+        everything = events((await web.http.get(url)).text)
+        again = await web.http.get(url, headers={"Last-Event-ID": "otherepoch.1"})
+    first, _, rest = again.text.partition("\n\n")[2].partition("\n\n")
+    assert first.startswith('data: {"type":"stream_reset"')
+    assert events(rest) == everything

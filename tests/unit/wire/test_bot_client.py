@@ -4,7 +4,7 @@ import pytest
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
-from relay.wire.bot_client import decode_outbound, encode_stream_message
+from relay.wire.bot_client import decode_outbound, encode_resume, encode_stream_message
 from relay.wire.bot_messages import (
     Acked,
     Closed,
@@ -175,3 +175,15 @@ def test_an_ack_is_cumulative() -> None:
     """The template of the cases above is itself understood."""
     expected: Outbound = Acked("S", None, 1, (), 1)
     assert decode_outbound(ack()) == expected
+
+
+def test_a_resume_names_the_stream_and_its_voucher() -> None:
+    """Both are given back as the command had them."""
+    assert encode_resume("S", "V") == {"type": "stream_resume", "session_id": "S", "resume": "V"}
+
+
+def test_a_command_brings_what_it_can_be_resumed_with() -> None:
+    """It is kept apart from what the handler reads."""
+    command: Fields = {"type": "execute_command", "metadata": {"session_id": "S"}}
+    told = decode_outbound({**command, "credit": 3, "resume": "V"})
+    assert told == Command("S", command, credit=3, resume="V")

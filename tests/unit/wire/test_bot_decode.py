@@ -19,6 +19,7 @@ from relay.wire.bot_messages import (
     LegacyResponse,
     LogLine,
     Ping,
+    Resume,
     Started,
     StatusQuery,
     StreamMessage,
@@ -315,3 +316,18 @@ def test_the_largest_total_fits_the_largest_sequence() -> None:
     """A stream with sequences 0..1,000,000 has 1,000,001 chunks."""
     payload: Fields = {"type": "stream_end", "session_id": "S", "total_chunks": SEQUENCE_MAX + 1}
     assert decode(payload) == StreamMessage("S", End(SEQUENCE_MAX + 1))
+
+
+# --- resuming -------------------------------------------------------------------------------
+
+
+def test_a_resume_is_a_stream_and_a_voucher() -> None:
+    """What is in the voucher is the relay's business."""
+    assert decode({"type": "stream_resume", "session_id": "S", "resume": "V"}) == Resume("S", "V")
+
+
+@pytest.mark.parametrize("fields", [{"session_id": "S"}, {"resume": "V"}, {"resume": 1}])
+def test_a_resume_without_either_is_refused(fields: Fields) -> None:
+    """There is nothing to go on with."""
+    refused = refusal({"type": "stream_resume", "session_id": " ", **fields})
+    assert refused.code is RefusalCode.INVALID_PAYLOAD

@@ -210,3 +210,14 @@ def test_ranges_are_lists_of_pairs() -> None:
     """Inclusive on both sides, as docs/protocol.md writes them."""
     assert encode_ranges(((3, 3), (7, 9))) == [[3, 3], [7, 9]]
     assert encode_ranges(()) == []
+
+
+def test_a_voucher_is_for_bots_that_can_resend() -> None:
+    """A legacy bot could do nothing with it."""
+    command = Command("S", {"type": "execute_command"}, 32, "V")
+    assert encode(command, 1, now_iso=NOW) == {"type": "execute_command"}
+    assert encode(command, 2, now_iso=NOW) == {
+        "type": "execute_command",
+        "credit": 32,
+        "resume": "V",
+    }
