@@ -23,6 +23,19 @@ START_S: Final = 30.0
 STOP_S: Final = 15.0
 """Longer than the relay's own drain."""
 
+TETHERED: Final = """
+import os, signal, threading
+
+def follow():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=follow, daemon=True).start()
+from relay.cli import main
+main()
+"""
+"""Runs the command line until stdin ends, as it does when whoever started it is gone, however."""
+
 TRACE_S: Final = 10.0
 """Rows are written in batches, every 0.2 s."""
 
@@ -91,10 +104,10 @@ async def _start(settings: Mapping[str, str], log: IO[bytes]) -> asyncio.subproc
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from relay.cli import main; main()",
+        TETHERED,
         "serve",
         env={**foreign, "RELAY_HOST": "127.0.0.1", "RELAY_PORT": "0", **settings},
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=log,
         # ^C is for the demo, which then stops its relay itself.

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -43,3 +46,31 @@ async def test_a_trace_that_is_never_written_is_an_error(monkeypatch: pytest.Mon
     async with relay_process({}) as relay:
         with pytest.raises(RelayFailed, match="no trace"):
             await relay.trace("trace_unknown")
+
+
+async def test_a_relay_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
+    """Even if that one was killed, and could stop nothing."""
+    program = (
+        "import asyncio\n"
+        "from relay.demo.relay_process import relay_process\n"
+        "async def main():\n"
+        "    async with relay_process({}) as relay:\n"
+        "        print(relay.base, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    starter = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        program,
+        stdout=asyncio.subprocess.PIPE,
+        # A process that is killed cleans nothing up.
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert starter.stdout is not None
+    base = (await starter.stdout.readline()).decode().strip()
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2]))
+    starter.kill()
+    await starter.wait()
+    assert await reader.read() == b""
+    writer.close()
