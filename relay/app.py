@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -31,6 +31,9 @@ from relay.web.sse import Responder
 from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
 
 _logger = get_logger(__name__)
+
+Banner = Callable[[int], str]
+"""Makes what is printed below the address, given the port that was really taken."""
 
 FAREWELL_S = 1
 """What a drain keeps back for the last words, and again for closing the sockets."""
@@ -147,8 +150,8 @@ def _checks(relay: Relay) -> dict[str, Check]:
     return {"database": database, "broker": broker, "relay": draining}
 
 
-def serve(settings: Settings, *, banner: str | None = None) -> None:
-    """Run the relay until SIGTERM or SIGINT. `banner` is printed once it can be reached.
+def serve(settings: Settings, *, banner: Banner | None = None) -> None:
+    """Run the relay until SIGTERM or SIGINT. `banner` is asked for once it can be reached.
 
     Raises `StoreError` or `OSError` where it cannot start, before anything is printed.
     """
@@ -159,7 +162,7 @@ def serve(settings: Settings, *, banner: str | None = None) -> None:
     asyncio.run(_serve(settings, banner))
 
 
-async def _serve(settings: Settings, banner: str | None) -> None:
+async def _serve(settings: Settings, banner: Banner | None) -> None:
     listener = listen(settings.host, settings.port)
     try:
         async with open_relay(settings) as relay:
@@ -212,9 +215,9 @@ async def _until_told_to_stop(serving: asyncio.Task[None]) -> None:
         loop.remove_signal_handler(number)
 
 
-def _announce(listener: socket.socket, banner: str | None) -> None:
+def _announce(listener: socket.socket, banner: Banner | None) -> None:
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     print(f"listening on http://{host}:{port}", flush=True)  # noqa: T201 - the output
     if banner:
-        print(banner, flush=True)  # noqa: T201 - as above
+        print(banner(port), flush=True)  # noqa: T201 - as above

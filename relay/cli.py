@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,7 +117,8 @@ def serve(
 ) -> None:
     """Run the relay until SIGTERM or Ctrl-C."""
     settings = _settings(database=database, host=host, port=port, broker_url=broker)
-    banner = _dev_banner(settings, asyncio.run(_dev_tokens(settings))) if dev else None
+    tokens = asyncio.run(_dev_tokens(settings)) if dev else None
+    banner = partial(_dev_banner, settings.host, tokens) if tokens else None
 
     from relay.app import serve as run
 
@@ -129,10 +133,10 @@ async def _dev_tokens(settings: Settings) -> DevTokens:
         return await ensure_dev_tokens(store, path)
 
 
-def _dev_banner(settings: Settings, tokens: DevTokens) -> str:
+def _dev_banner(listening_on: str, tokens: DevTokens, port: int) -> str:
     """Say how to try the relay, in lines that can be pasted into another terminal."""
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", ""} else settings.host  # noqa: S104
-    base = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    host = "127.0.0.1" if listening_on in {"0.0.0.0", "::", ""} else listening_on  # noqa: S104
+    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     question = (
         '{"message_id":"1","agent_id":"dev","user_id":"dev-user",'
         '"message":[{"role":"user","type":"text","text":"Hello"}]}'
@@ -146,13 +150,22 @@ Development tokens (kept in .relay-dev.json beside the database; not for product
 
 Start a bot:
 
-  RELAY_TOKEN={tokens.sdk_token} relay-bot --relay {base} --echo
+  RELAY_TOKEN={tokens.sdk_token} {_beside("relay-bot")} --relay {base} --echo
 
 Ask it something:
 
   curl -N {base}/sse/rokid -H 'Authorization: Bearer {tokens.access_key}' \\
     -H 'Content-Type: application/json' -d '{question}'
 """
+
+
+def _beside(program: str) -> str:
+    """Return how to call a program that was installed with this one: by its path if need be."""
+    found = shutil.which(program)
+    beside = Path(sys.executable).with_name(program)
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return program
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 @app.command()

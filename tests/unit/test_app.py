@@ -200,7 +200,8 @@ async def started(folder: Path, *, port: int = 0, **environment: str) -> AsyncIt
     """Start a relay on a free port, with a database in this folder."""
     program = (
         "import sys; from relay.app import serve; from relay.settings import Settings; "
-        "import os; serve(Settings.from_environment(os.environ), banner='the banner')"
+        "import os; settings = Settings.from_environment(os.environ); "
+        "serve(settings, banner=lambda port: f'the banner of {port}')"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -234,7 +235,10 @@ async def started(folder: Path, *, port: int = 0, **environment: str) -> AsyncIt
 async def test_a_process_says_where_it_listens_and_ends_when_told(tmp_path: Path) -> None:
     """Port 0 prints the real one, the banner follows, and an idle relay ends at once."""
     async with started(tmp_path) as relay:
-        assert relay.lines == [f"listening on http://127.0.0.1:{relay.port}", "the banner"]
+        assert relay.lines == [
+            f"listening on http://127.0.0.1:{relay.port}",
+            f"the banner of {relay.port}",
+        ]
         async with client(relay.port) as http:
             assert (await http.get("/readyz")).json() == {"status": "ready"}
         code, errors, took = await relay.end()

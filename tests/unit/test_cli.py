@@ -68,7 +68,9 @@ def relay(
             monkeypatch.delenv(name)
     relay = Relay(tmp_path, capsys)
     app = ModuleType("relay.app")
-    app.__dict__["serve"] = lambda settings, *, banner: relay.served.append((settings, banner))
+    app.__dict__["serve"] = lambda settings, *, banner: relay.served.append(
+        (settings, banner(settings.port or 4711) if banner else None)
+    )
     monkeypatch.setitem(sys.modules, "relay.app", app)
     return relay
 
@@ -311,12 +313,32 @@ def test_a_development_start_prints_lines_that_work_when_pasted(relay: Relay) ->
     assert all(token in banner for token in tokens.values())
     token, *command = shlex.split(banner[banner.index("RELAY_TOKEN=") :].splitlines()[0])
     assert token == f"RELAY_TOKEN={tokens['sdk_token']}"
-    assert command == ["relay-bot", "--relay", "http://127.0.0.1:8123", "--echo"]
+    assert Path(command[0]) == Path(sys.executable).with_name("relay-bot")
+    assert command[1:] == ["--relay", "http://127.0.0.1:8123", "--echo"]
     pasted = banner[banner.index("curl -N") :].replace("\\\n", " ")
     words = shlex.split(pasted)
     assert words[2] == "http://127.0.0.1:8123/sse/rokid"
     assert f"Authorization: Bearer {tokens['access_key']}" in words
     assert json.loads(words[-1])["user_id"] == "dev-user"
+
+
+def test_the_port_in_the_lines_is_the_one_that_was_taken(relay: Relay) -> None:
+    """Port 0 takes a free one, which is known only once the socket is bound."""
+    relay("serve", "--dev", "--port", "0")
+    banner = relay.served[0][1]
+    assert banner is not None
+    assert "http://127.0.0.1:4711/sse/rokid" in banner
+
+
+def test_programs_on_the_path_are_called_by_their_name(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an environment that is activated nobody needs to paste its path."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    relay("serve", "--dev")
+    banner = relay.served[0][1]
+    assert banner is not None
+    assert " relay-bot --relay" in banner
 
 
 def test_a_second_development_start_uses_the_same_tokens(relay: Relay) -> None:
