@@ -11,9 +11,15 @@ async def answer(command):
         await reply.write("glasses.")
 
 bot.run()
+
+The other side is `relay_sdk.Device`. Tests of a bot use `relay_sdk.testing`, and scripts that are
+not async `relay_sdk.sync`.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from relay.protocol.sending import SenderLimits
 from relay_sdk.client import Bot
@@ -26,24 +32,69 @@ from relay_sdk.errors import (
     RelaySdkError,
     ReplyClosed,
     Unauthorized,
+    Unreachable,
     UsageError,
 )
 from relay_sdk.reply import Reply
 from relay_sdk.streams import ReplyOutcome
 
+if TYPE_CHECKING:
+    from relay_sdk.answer import Answer, DeviceTimes
+    from relay_sdk.device import Device
+    from relay_sdk.device_events import (
+        DeviceEvent,
+        Ended,
+        FollowUp,
+        Gap,
+        Repair,
+        Text,
+        ToolCall,
+    )
+
 __all__ = [
+    "Answer",
     "Bot",
     "Command",
     "ConnectionTimes",
+    "Device",
     "DeviceContext",
+    "DeviceEvent",
+    "DeviceTimes",
+    "Ended",
     "Fenced",
+    "FollowUp",
+    "Gap",
     "Refusal",
     "Rejected",
     "RelaySdkError",
+    "Repair",
     "Reply",
     "ReplyClosed",
     "ReplyOutcome",
     "SenderLimits",
+    "Text",
+    "ToolCall",
     "Unauthorized",
+    "Unreachable",
     "UsageError",
 ]
+
+# A bot has no use for these, so a bot does not wait for them to be imported.
+_ON_DEMAND = {
+    "Answer": "relay_sdk.answer",
+    "Device": "relay_sdk.device",
+    "DeviceEvent": "relay_sdk.device_events",
+    "DeviceTimes": "relay_sdk.answer",
+    "Ended": "relay_sdk.device_events",
+    "FollowUp": "relay_sdk.device_events",
+    "Gap": "relay_sdk.device_events",
+    "Repair": "relay_sdk.device_events",
+    "Text": "relay_sdk.device_events",
+    "ToolCall": "relay_sdk.device_events",
+}
+
+
+def __getattr__(name: str) -> object:
+    if (module := _ON_DEMAND.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(module), name)

@@ -1,0 +1,36 @@
+"""The package itself: what it offers, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import relay_sdk
+
+
+def test_every_public_name_is_there() -> None:
+    """Also those that are imported on demand."""
+    for name in relay_sdk.__all__:
+        assert getattr(relay_sdk, name).__name__ == name or name == "DeviceEvent"
+    assert relay_sdk.__all__ == sorted(relay_sdk.__all__)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    """As of every module."""
+    with pytest.raises(AttributeError, match="'Botty'"):
+        _ = relay_sdk.Botty
+
+
+def test_a_bot_imports_only_what_a_bot_needs() -> None:
+    """No device, no fake relay, no threads for the sync face, no model's library."""
+    program = "import relay_sdk, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "relay_sdk.client" in loaded
+    idle = ["answer", "bridge", "device", "device_events", "fetch", "http1", "sync", "testing"]
+    assert not loaded & {f"relay_sdk.{name}" for name in idle}
+    assert not loaded & {"httpx", "openai", "relay.node", "relay.web", "starlette"}
