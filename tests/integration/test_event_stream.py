@@ -109,12 +109,12 @@ async def test_a_stream_that_was_read_to_its_end_answers_204(
 
 @pytest.mark.parametrize(
     ("position", "status"),
-    [("zzzz.3", 410), ("{epoch}.9999", 410), ("nonsense", 400), ("{epoch}.-1", 400), ("3", 400)],
+    [("{epoch}.9999", 410), ("nonsense", 400), ("{epoch}.-1", 400), ("3", 400)],
 )
 async def test_a_position_that_cannot_be_served_is_never_served_silently(
     relay: RelayServer, glasses: Glasses, position: str, status: int
 ) -> None:
-    """Another epoch or beyond the log: 410. No position at all: 400."""
+    """Beyond the log: 410. No position at all: 400."""
     async with triggered(relay) as (bot, stream_id, url):
         await send(bot, stream_id, 0, 60)
         async with glasses.follow(url) as first:
@@ -123,6 +123,19 @@ async def test_a_position_that_cannot_be_served_is_never_served_silently(
         async with glasses.follow(url, Last_Event_ID=given) as second:
             await second.read()
     assert second.status == status
+
+
+async def test_a_position_of_a_lost_log_starts_over_and_says_so(
+    relay: RelayServer, glasses: Glasses
+) -> None:
+    """`stream_reset` first, without an id, then everything once more."""
+    async with triggered(relay) as (bot, stream_id, url):
+        await send(bot, stream_id, 0, 60)
+        async with glasses.follow(url, Last_Event_ID="zzzz.3") as reader:
+            await reader.read()
+    reset = reader.events[0]
+    assert (reset.data, reset.id) == ({"type": "stream_reset", "session_id": stream_id}, "")
+    assert contents(reader) == list(TURN.chunks)
 
 
 async def test_the_key_that_opened_a_stream_reads_it_without_a_ticket(
