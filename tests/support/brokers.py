@@ -107,7 +107,9 @@ class DelayedLog:
 
     async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
         await asyncio.sleep(0)
-        return self.inner.read(stream_id, after, limit)
+        entries = self.inner.read(stream_id, after, limit)
+        await asyncio.sleep(0)  # the answer takes its time too
+        return entries
 
     async def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
         await asyncio.sleep(0)

@@ -122,6 +122,7 @@ def test_there_is_never_more_than_one_timer(bench: Bench) -> None:
         bench.deadlines.set(when, when)
         assert len(bench.timers.armed) == 1
     assert bench.timers.armed == [2.0]
+    assert bench.timers.started == 3
 
 
 def test_a_timer_that_fires_too_soon_calls_nothing(bench: Bench) -> None:

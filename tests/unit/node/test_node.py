@@ -167,8 +167,13 @@ async def test_a_drain_waits_for_writes_and_for_owners_that_are_rebuilt(
     bot = await far.bot()
     stream = (await far.ask()).stream_id
     far_log.fail_next = "before"
-    await bot.say(stream, Chunk("a", 0))
+    sending = asyncio.ensure_future(bot.say(stream, Chunk("a", 0)))
+    at_work = far.node.stream_of(1, stream)
+    assert at_work is not None
+    while not at_work.owner.dead:  # noqa: ASYNC110  # it has no event
+        await asyncio.sleep(0)  # to the very moment of the failure
     await far.node.drain()
+    await sending
     assert [closed.outcome for closed in bot.closed] == ["cancelled"]
     assert (await far.row(stream)).outcome == "cancelled"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -236,6 +237,10 @@ async def test_a_drop_that_fails_disturbs_nobody() -> None:
     stream = (await world.ask(bot_id=None)).stream_id
     await (await world.read(stream)).read_all()
     await world.rows()
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
     await world.advance(301.0)
+    gc.collect()
     with pytest.raises(PositionGone):
         await world.read(stream)
+    assert unhandled == []

@@ -179,15 +179,16 @@ async def test_effects_keep_their_order_across_messages_and_timers() -> None:
 async def test_a_wait_that_is_given_up_does_not_stop_the_write() -> None:
     """The sender's socket may break in the middle: the write and its ACK go on."""
     owned, log = far()
-    pending = owned.say(Chunk("a", 0))
-    assert pending is not None
-    waiter = asyncio.ensure_future(pending)
-    await settle_down()
-    waiter.cancel()
-    await settle_down()
-    log.step()
-    await settle_down()
-    assert owned.reactions == [Ack(0)]
+    for pending in (owned.say(Chunk("a", 0)), owned.say(Chunk("b", 1))):
+        assert pending is not None
+        waiter = asyncio.ensure_future(pending)
+        await settle_down()
+        waiter.cancel()
+        await settle_down()
+    for _ in range(2):
+        log.step()
+        await settle_down()
+    assert owned.reactions == [Ack(0), Ack(1)]
 
 
 async def test_after_the_queue_is_empty_the_next_message_starts_anew() -> None:
@@ -301,6 +302,7 @@ async def test_a_failure_deep_in_the_queue_ends_the_worker() -> None:
     await settle_down()
     assert owned.reactions == [Ack(0)]
     assert owned.owner.dead
+    assert owned.owner.stored.next_sequence == 1
     assert len(owned.failures) == 1
 
 

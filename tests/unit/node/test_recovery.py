@@ -12,7 +12,7 @@ from relay.errors import Fenced
 from relay.node.recovery import RETRY_SECONDS
 from relay.protocol.events import Abort, Chunk, End, Summary
 from relay.protocol.texthash import content_hash
-from relay.wire.bot import Closed, Connected, OpenStreamState
+from relay.wire.bot import Closed, Connected, Missing, OpenStreamState
 from tests.support.brokers import DelayedLog
 from tests.support.node import Bot, World, settle_down
 
@@ -232,6 +232,38 @@ async def test_a_bot_that_left_while_there_was_no_owner_has_its_grace(
     await settle_down()
     bot.link.detach()
     await far.advance(RETRY_SECONDS + 8.1)
+    await reader.read_all()
+    assert reader.end.outcome == "bot_gone"
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+async def test_a_rebuilt_owner_asks_for_what_is_missing_where_it_can(
+    far: World, far_log: DelayedLog, protocol: int
+) -> None:
+    """A protocol-2 bot at once; a legacy bot never."""
+    bot = await far.bot(protocol=protocol)
+    stream = (await far.ask()).stream_id
+    far_log.fail_next = "before"
+    await bot.chunks(stream, TEXTS, 0)
+    await settle_down()
+    await bot.chunks(stream, TEXTS, 2)
+    expected = [Missing(stream, ((0, 1),))] if protocol == 2 else []
+    assert bot.heard(Missing) == expected
+
+
+async def test_an_end_that_fails_while_the_bot_is_away_is_tried_again(
+    far: World, far_log: DelayedLog
+) -> None:
+    """The rebuilt owner is told that nobody is there: a grace later, not an idle limit later."""
+    bot = await far.bot()
+    stream = (await far.ask()).stream_id
+    reader = await far.read(stream)
+    bot.link.detach()
+    await settle_down()
+    far_log.fail_next = "before"
+    await far.advance(8.1)
+    assert far.node.open_streams == 1
+    await far.advance(8.1)
     await reader.read_all()
     assert reader.end.outcome == "bot_gone"
 

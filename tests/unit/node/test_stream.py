@@ -137,6 +137,22 @@ async def test_a_trace_does_not_wait_for_a_device_that_left(world: World) -> Non
     assert (await world.row(stream)).missing_sequences == [0, 1, 2]
 
 
+async def test_a_trace_waits_for_a_device_that_comes_just_in_time(world: World) -> None:
+    """The grace of the one that left is over while the other one reads."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    first = await world.read(stream, LINGZHU)
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    first.subscription.close()
+    await world.advance(1.9)
+    second = await world.read(stream, LINGZHU)
+    await world.advance(1.0)
+    assert await world.rows() == {}
+    await second.read_all()
+    assert (await world.row(stream)).missing_sequences == []
+
+
 async def test_a_trace_does_not_wait_longer_than_the_log_is_kept(world: World) -> None:
     """A device that hangs and never reads is no reason to keep it."""
     bot = await world.bot()

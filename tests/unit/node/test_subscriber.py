@@ -169,11 +169,13 @@ async def test_a_wait_that_is_cancelled_loses_nothing(stage: Stage, turns: int) 
     assert texts == (["b"] if got else ["a", "b"])
 
 
-async def test_an_append_during_the_read_is_not_missed(stage: Stage) -> None:
+@pytest.mark.parametrize("turns", range(5))
+async def test_an_append_during_the_read_is_not_missed(stage: Stage, turns: int) -> None:
     """Cleared before the read, the wish to be woken survives it."""
     reader = stage.subscribe()
     waiting = asyncio.ensure_future(reader.next())
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
     stage.write("a")
     assert (await asyncio.wait_for(waiting, 5)).offset == 1
 

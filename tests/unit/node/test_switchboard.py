@@ -153,6 +153,21 @@ async def test_a_bot_that_is_lost_and_back_in_time_goes_on(world: World) -> None
     assert reader.end.outcome == "completed"
 
 
+async def test_a_legacy_stream_that_changed_its_connection_waits_longer_at_its_end(
+    world: World,
+) -> None:
+    """What was on the older connection may be lost, so the guess of its length is worth less."""
+    older = await world.bot(protocol=1)
+    stream = (await world.ask()).stream_id
+    await older.chunks(stream, TEXTS, 0)
+    newer = await world.bot(protocol=1)
+    await newer.say(stream, End())
+    await world.advance(1.9)
+    assert world.node.open_streams == 1
+    await world.advance(0.2)
+    assert world.node.open_streams == 0
+
+
 async def test_a_bot_that_does_not_come_back_ends_its_streams(world: World) -> None:
     """After its grace, at once for the device, and it is told when it comes after all."""
     bot = await world.bot()
