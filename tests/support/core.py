@@ -19,6 +19,8 @@ from relay.protocol.events import (
     Hold,
     Message,
     Nack,
+    Part,
+    PartKind,
     Refuse,
     Summary,
 )
@@ -27,6 +29,14 @@ from relay.protocol.limits import Limits
 from relay.protocol.receiver import StreamReceiver
 from relay.protocol.status import Status
 from relay.protocol.texthash import content_hash
+
+PARTS = (
+    Part(PartKind.TOOL_CALL, '{"command":"take_photo"}'),
+    Part(PartKind.TOOL_CALL, '{"command":"notify_agent_off"}'),
+    Part(PartKind.FOLLOW_UP, '["And tomorrow?"]'),
+    Part(PartKind.FOLLOW_UP, '["明天呢？","🦞"]'),
+)
+"""What a chunk may carry."""
 
 SHOWN = (EntryKind.CHUNK, EntryKind.REPAIR, EntryKind.GAP)
 """The entries that a device shows."""

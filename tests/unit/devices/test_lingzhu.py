@@ -10,6 +10,7 @@ from relay.devices.lingzhu import LingzhuProtocol
 from relay.devices.texts import TEXTS
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
+from relay.wire import parts
 from relay.wire.sse import SseParser
 
 VIEW = StreamView("S", "e1", "1772181665123", "agent-1", "en")
@@ -38,6 +39,30 @@ def answer(content: str, *, finish: bool = False) -> tuple[str, Mapping[str, obj
 DONE = ("done", {"role": "agent", "type": "answer", **WHERE, "is_finish": True})
 
 
+PHOTO = parts.tool_call({"command": "take_photo", "handling_required": True})
+SUGGESTIONS = parts.follow_up(["And tomorrow?", "明天呢？"])
+CALL = (
+    "message",
+    {
+        "role": "agent",
+        "type": "tool_call",
+        "tool_call": {"command": "take_photo", "handling_required": True},
+        **WHERE,
+        "is_finish": False,
+    },
+)
+FOLLOW_UP = (
+    "message",
+    {
+        "role": "agent",
+        "type": "follow_up",
+        "follow_up": ["And tomorrow?", "明天呢？"],
+        **WHERE,
+        "is_finish": True,
+    },
+)
+
+
 def test_a_chunk_is_a_message_of_one_line() -> None:
     """The exact bytes: event, data as ASCII, a blank line, and no id."""
     raw = lingzhu.encode(Entry(1, EntryKind.CHUNK, 0, "嘿\n", sequence=0), VIEW)
@@ -58,6 +83,24 @@ def test_text_of_any_origin_is_shown_as_it_is(kind: EntryKind, content: str) -> 
 def test_an_empty_text_shows_nothing(kind: EntryKind) -> None:
     """The glasses are sent no event for it."""
     assert lingzhu.encode(Entry(3, kind, 0, ""), VIEW) == b""
+
+
+def test_a_tool_call_is_a_message_that_does_not_finish() -> None:
+    """Behind the text of its chunk; a finish in it would cut the stream."""
+    call = Entry(3, EntryKind.CHUNK, 0, "", 2, part=PHOTO)
+    assert shown(lingzhu.encode(call, VIEW)) == [CALL]
+    both = Entry(3, EntryKind.CHUNK, 0, "Look.", 2, part=PHOTO)
+    assert shown(lingzhu.encode(both, VIEW)) == [answer("Look."), CALL]
+
+
+def test_suggestions_are_shown_between_the_finish_and_done() -> None:
+    """Not where the bot sent them: the answer may go on behind them."""
+    early = Entry(3, EntryKind.CHUNK, 0, "", 2, part=SUGGESTIONS)
+    assert lingzhu.encode(early, VIEW) == b""
+    text = Entry(3, EntryKind.CHUNK, 0, "x", 2, part=SUGGESTIONS)
+    assert shown(lingzhu.encode(text, VIEW)) == [answer("x")]
+    end = Entry(9, EntryKind.END, 0, total_chunks=3, outcome=Outcome.COMPLETED, part=SUGGESTIONS)
+    assert shown(lingzhu.encode(end, VIEW)) == [answer("", finish=True), FOLLOW_UP, DONE]
 
 
 def test_the_ending_is_not_shown() -> None:
@@ -86,6 +129,25 @@ def test_behind_a_broken_answer_the_text_starts_on_its_own_line() -> None:
     end = Entry(9, EntryKind.END, 0, total_chunks=8, outcome=Outcome.FAILED)
     (message, _) = shown(lingzhu.encode(end, VIEW))
     assert message == answer("\n" + TEXTS[Outcome.FAILED]["en"], finish=True)
+
+
+@pytest.mark.parametrize(("offset", "separator"), [(1, ""), (9, "\n")])
+def test_a_failure_says_what_the_bot_wants_shown(offset: int, separator: str) -> None:
+    """In the place of the relay's own text, and with suggestions like any other answer."""
+    end = Entry(
+        offset,
+        EntryKind.END,
+        0,
+        "No key.",
+        total_chunks=1,
+        outcome=Outcome.FAILED,
+        part=SUGGESTIONS,
+    )
+    assert shown(lingzhu.encode(end, VIEW)) == [
+        answer(separator + "No key.", finish=True),
+        FOLLOW_UP,
+        DONE,
+    ]
 
 
 @pytest.mark.parametrize("code", ["unauthorized", "bad_request", "limit_reached", "internal"])

@@ -8,6 +8,7 @@ from relay.devices.base import StreamView
 from relay.devices.plain import PlainProtocol
 from relay.protocol.events import Entry, EntryKind, Position
 from relay.protocol.status import Outcome
+from relay.wire import parts
 from relay.wire.entry import parse_position
 from relay.wire.sse import SseParser
 
@@ -32,6 +33,26 @@ def test_a_chunk_is_an_unnamed_event_with_a_position() -> None:
             {"type": "stream_chunk", "session_id": "S", "sequence": 4, "content": ""},
         ),
         (
+            Entry(1, EntryKind.CHUNK, 0, "", 4, part=parts.tool_call({"command": "take_photo"})),
+            {
+                "type": "stream_chunk",
+                "session_id": "S",
+                "sequence": 4,
+                "content": "",
+                "tool_call": {"command": "take_photo"},
+            },
+        ),
+        (
+            Entry(1, EntryKind.CHUNK, 0, "x", 4, part=parts.follow_up(["a", "b"])),
+            {
+                "type": "stream_chunk",
+                "session_id": "S",
+                "sequence": 4,
+                "content": "x",
+                "follow_up": ["a", "b"],
+            },
+        ),
+        (
             Entry(2, EntryKind.REPAIR, 0, "lost\n"),
             {"type": "stream_repair", "session_id": "S", "content": "lost\n"},
         ),
@@ -46,6 +67,32 @@ def test_a_chunk_is_an_unnamed_event_with_a_position() -> None:
                 "session_id": "S",
                 "outcome": "incomplete",
                 "total_chunks": 60,
+            },
+        ),
+        (
+            Entry(4, EntryKind.END, 0, "Sorry.", total_chunks=2, outcome=Outcome.FAILED),
+            {
+                "type": "stream_end",
+                "session_id": "S",
+                "outcome": "failed",
+                "total_chunks": 2,
+                "message": "Sorry.",
+            },
+        ),
+        (
+            Entry(
+                4,
+                EntryKind.END,
+                0,
+                total_chunks=2,
+                outcome=Outcome.COMPLETED,
+                part=parts.follow_up(["a"]),
+            ),
+            {
+                "type": "stream_end",
+                "session_id": "S",
+                "outcome": "completed",
+                "total_chunks": 2,
             },
         ),
     ],

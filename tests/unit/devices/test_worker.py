@@ -7,6 +7,7 @@ from relay.devices.texts import TEXTS
 from relay.devices.worker import to_object
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
+from relay.wire import parts
 
 VIEW = StreamView("S", "e1", "conversation", "agent", "en")
 AT = 1_772_181_665.9
@@ -22,6 +23,27 @@ def test_a_chunk_is_as_the_reference_broadcasts_it() -> None:
         "sequence": 0,
         **COMMON,
     }
+
+
+def test_what_a_chunk_carries_is_one_more_key() -> None:
+    """Older workers do not look at it."""
+    photo = parts.tool_call({"command": "take_photo"})
+    assert to_object(Entry(1, EntryKind.CHUNK, AT, "", 3, part=photo), VIEW) == {
+        "type": "stream_chunk",
+        "content": "",
+        "sequence": 3,
+        "tool_call": {"command": "take_photo"},
+        **COMMON,
+    }
+    shown = to_object(Entry(2, EntryKind.CHUNK, AT, "", 4, part=parts.follow_up(["a"])), VIEW)
+    assert shown is not None
+    assert shown["follow_up"] == ["a"]
+
+
+def test_a_failure_says_what_the_bot_wants_shown() -> None:
+    """In the place of the relay's own text."""
+    end = Entry(4, EntryKind.END, AT, "Sorry.", total_chunks=1, outcome=Outcome.FAILED)
+    assert to_object(end, VIEW) == {"type": "stream_error", "error": "Sorry.", **COMMON}
 
 
 @pytest.mark.parametrize("kind", [EntryKind.REPAIR, EntryKind.GAP])

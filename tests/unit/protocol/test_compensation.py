@@ -47,6 +47,34 @@ def gaps(verdict: Repair | Disagreement) -> list[tuple[tuple[int, int] | None, s
 LETTERS = ("aa", "b", "cc", "d", "ee")
 
 
+@pytest.mark.parametrize("arrived", [[0, 2, 3], [0, 2], [2, 3]])
+def test_a_lost_chunk_without_text_is_not_made_up_for(arrived: list[int]) -> None:
+    """It carried a part, which no summary has: the gap has less text than chunks."""
+    texts = ("a", "", "b", "c") if arrived[0] == 0 else ("", "", "b", "c")
+    assert judge(texts, arrived) in {Disagreement.CONTENT, Disagreement.COUNT}
+
+
+def test_a_lost_tail_without_text_is_not_made_up_for() -> None:
+    """All the text is there, and the last tool call is not."""
+    assert judge(("a", "b", ""), [0, 1]) is Disagreement.COUNT
+
+
+def test_where_the_gap_has_text_enough_the_text_is_made_whole() -> None:
+    """The loss of the part is told by its sequence."""
+    assert gaps(judge(("a", "bb", "", "c"), [0, 3])) == [((1, 2), "bb"), (None, "c")]
+
+
+def test_chunks_without_text_that_arrived_repair_nothing_and_hinder_nothing() -> None:
+    """In the prefix, in a run and at the end."""
+    texts = ("a", "", "bb", "", "c", "")
+    assert gaps(judge(texts, [0, 1, 3, 4, 5])) == [
+        ((2, 2), "bb"),
+        (None, ""),
+        (None, "c"),
+        (None, ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arrived", "expected"),
     [

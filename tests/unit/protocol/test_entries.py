@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from relay.protocol.entries import EntryWriter
-from relay.protocol.events import Entry, EntryKind, HeldChunk
+from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 from relay.protocol.sequencer import Run
 from relay.protocol.status import Outcome
 
 HIGH, LOW = "\ud83e", "\udd9e"
+PHOTO = Part(PartKind.TOOL_CALL, '{"command":"take_photo"}')
+FIRST, SECOND = Part(PartKind.FOLLOW_UP, '["a"]'), Part(PartKind.FOLLOW_UP, '["b"]')
 
 
 def write(*texts: str) -> list[Entry]:
@@ -56,6 +58,39 @@ def test_the_prefix_is_intact_until_something_stands_in_for_a_chunk() -> None:
     assert writer.intact
     writer.given_up([Run((1, 1), (HeldChunk(2, "c", 3.0),))], "…", 4.0)
     assert not writer.intact
+
+
+def test_a_part_goes_with_its_chunk_and_the_newest_suggestions_with_the_end() -> None:
+    """Devices show them behind the answer's last word; a tool call is done by then."""
+    writer = EntryWriter()
+    parts = (FIRST, None, SECOND, PHOTO)
+    entries = [writer.chunk(HeldChunk(s, "", 1.0, part)) for s, part in enumerate(parts)]
+    assert [entry.part for entry in entries] == [*parts]
+    assert writer.ending(2.0, 4).part is None
+    assert writer.repair("x", 2.0).part is None
+    assert writer.end(2.0, 4, Outcome.COMPLETED).part == SECOND
+
+
+def test_without_suggestions_the_end_has_none() -> None:
+    """A tool call is not repeated by it."""
+    writer = EntryWriter()
+    writer.chunk(HeldChunk(0, "", 1.0, PHOTO))
+    assert writer.end(2.0, 1, Outcome.COMPLETED).part is None
+
+
+def test_a_chunk_without_text_lets_a_half_wait_on() -> None:
+    """A tool call between the two halves of an emoji tears nothing."""
+    writer = EntryWriter()
+    chunks = [HeldChunk(0, HIGH, 1.0), HeldChunk(1, "", 1.0, PHOTO), HeldChunk(2, LOW, 1.0)]
+    assert "".join(writer.chunk(chunk).content for chunk in chunks) == "🦞"
+
+
+def test_what_a_failure_shows_stands_in_the_end_and_is_well_formed() -> None:
+    """It is not the answer's text: a half that waits in the answer is not joined with it."""
+    writer = EntryWriter()
+    writer.chunk(HeldChunk(0, "a" + HIGH, 1.0, FIRST))
+    end = writer.end(2.0, 1, Outcome.FAILED, f"{LOW}Sorry{HIGH}")
+    assert (end.content, end.part) == ("\ufffdSorry\ufffd", FIRST)
 
 
 def test_a_half_waits_for_the_next_entry() -> None:

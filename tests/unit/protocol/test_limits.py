@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.limits import CHUNK_BYTES_MAX, CHUNK_COST_BYTES, SEQUENCE_MAX, Limits
+from relay.protocol.limits import (
+    CHUNK_BYTES_MAX,
+    CHUNK_COST_BYTES,
+    SEQUENCE_MAX,
+    SHOWN_CHARS_MAX,
+    Limits,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +29,7 @@ def test_the_defaults_are_those_of_the_document(name: str, value: float) -> None
 
 def test_the_limits_of_a_chunk_are_those_of_the_document() -> None:
     """Every SDK in another language relies on them."""
-    assert (SEQUENCE_MAX, CHUNK_BYTES_MAX) == (1_000_000, 16_384)
+    assert (SEQUENCE_MAX, CHUNK_BYTES_MAX, SHOWN_CHARS_MAX) == (1_000_000, 16_384, 2_000)
 
 
 def test_the_limits_fit_each_other() -> None:

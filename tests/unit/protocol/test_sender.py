@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.events import Abort, Chunk, End, Nack, RefusalCode, Refuse
+from relay.protocol.events import Abort, Chunk, End, Nack, Part, PartKind, RefusalCode, Refuse
+from relay.protocol.limits import SHOWN_CHARS_MAX
 from relay.protocol.sender import StreamSender
 from relay.protocol.sending import (
     Closed,
@@ -17,6 +18,8 @@ from relay.protocol.texthash import content_hash
 from relay.wire.bot_client import encode_stream_message
 from relay.wire.cable import FRAME_BYTES_MAX
 from relay.wire.cable_client import CableClient
+
+PHOTO = Part(PartKind.TOOL_CALL, '{"command":"take_photo"}')
 
 LIMITS = SenderLimits(ack_timeout_s=2.0, resend_max_s=15.0, give_up_s=60.0)
 
@@ -93,6 +96,47 @@ class TestWriting:
         effects = sender.end(1.0)
         assert effects == [Transmit(Chunk("\ufffd", 1))]
         assert ends(sender.receive(Stored(2, (), 10), 1.1)) == [End(2, content_hash("x\ufffd"))]
+
+    def test_a_part_is_a_chunk_of_its_own(self) -> None:
+        """Numbered and counted like text; the hash covers the text only."""
+        sender = make_sender("a")
+        assert sender.write_part(PHOTO, 0.0) == [Transmit(Chunk("", 1, PHOTO))]
+        assert sender.write("b", 0.0) == [Transmit(Chunk("b", 2))]
+        sender.end(0.0)
+        final = sender.receive(Stored(3, (), 10), 0.1)
+        assert ends(final) == [End(3, content_hash("ab"))]
+
+    def test_a_part_between_two_halves_of_an_emoji_tears_nothing(self) -> None:
+        """The half waits on, and the pair comes behind the part."""
+        sender = make_sender("a\ud83e")
+        assert sender.write_part(PHOTO, 0.0) == [Transmit(Chunk("", 1, PHOTO))]
+        assert sender.write("\udd9e", 0.0) == [Transmit(Chunk("🦞", 2))]
+
+    def test_a_part_larger_than_a_chunk_is_an_error_of_the_caller(self) -> None:
+        """It cannot be split, and nothing is sent."""
+        sender = StreamSender(10, SenderLimits(chunk_bytes_max=8))
+        with pytest.raises(ValueError, match="a tool_call is at most 8 bytes"):
+            sender.write_part(PHOTO, 0.0)
+        fits = Part(PartKind.FOLLOW_UP, '["你"]')
+        with pytest.raises(ValueError, match="at most 6 bytes"):
+            StreamSender(10, SenderLimits(chunk_bytes_max=6)).write_part(fits, 0.0)
+        assert sender.write_part(fits, 0.0) == [Transmit(Chunk("", 0, fits))]
+
+    def test_a_part_waits_for_credit_and_is_sent_again_as_it_was(self) -> None:
+        """What holds for text holds for it."""
+        sender = make_sender("a", credit=1)
+        assert sender.write_part(PHOTO, 0.0) == []
+        assert not sender.writable
+        sent = sender.receive(Stored(1, (), 1), 0.1)
+        assert sent == [Transmit(Chunk("", 1, PHOTO))]
+        again = sender.receive(Nack(((1, 1),)), 0.2)
+        assert again == sent
+
+    def test_a_part_of_a_settled_answer_is_dropped(self) -> None:
+        """As text is: the relay has closed the stream."""
+        sender = make_sender("a")
+        sender.receive(Closed("cancelled", 1, ()), 0.1)
+        assert sender.write_part(PHOTO, 0.2) == []
 
     def test_writing_after_the_end_is_an_error_of_the_caller(self) -> None:
         """`write` after `end` raises instead of losing text in silence."""
@@ -233,6 +277,11 @@ class TestEnd:
         sender = StreamSender(10, LIMITS)
         sender.end(0.0)
         assert sender.end(0.1) == []
+
+    def test_an_error_says_what_the_device_shows(self) -> None:
+        """No more of it than a device is shown."""
+        (effect,) = make_sender().abort("500", 0.0, "x" * (SHOWN_CHARS_MAX + 1))
+        assert effect == Transmit(Abort("500", "x" * SHOWN_CHARS_MAX))
 
     def test_an_error_is_not_held(self) -> None:
         """`abort` goes out at once, without the chunks that wait for credit, and is repeated."""

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.events import HeldChunk
+from relay.protocol.events import HeldChunk, Part, PartKind
 from relay.protocol.limits import CHUNK_COST_BYTES
-from relay.protocol.sequencer import Run, Sequencer, Verdict
+from relay.protocol.sequencer import Run, Sequencer, Verdict, cost_bytes
+
+PHOTO = Part(PartKind.TOOL_CALL, '{"command":"take_photo"}')
+OTHER = Part(PartKind.TOOL_CALL, '{"command":"notify_agent_off"}')
 
 
 def make(*sequences: int, window: int = 100, held_bytes_max: int = 100_000) -> Sequencer:
@@ -46,6 +49,35 @@ def test_duplicates_are_found_by_exact_membership() -> None:
     sequencer = make(0, 1, 5)
     verdicts = [sequencer.offer(chunk(s))[0] for s in (0, 5, 3)]
     assert verdicts == [Verdict.DUPLICATE, Verdict.DUPLICATE, Verdict.HELD]
+
+
+def test_another_part_is_a_conflict() -> None:
+    """Whether the first is released, held or late; with a part, without one, of another kind."""
+    sequencer = make(9)
+    chunks = [HeldChunk(0, "", 0.0, PHOTO), HeldChunk(3, "x", 0.0, PHOTO), HeldChunk(4, "x", 0.0)]
+    assert [sequencer.offer(first)[0] for first in chunks] == [
+        Verdict.READY,
+        Verdict.HELD,
+        Verdict.HELD,
+    ]
+    sequencer.give_up()
+    late = HeldChunk(1, "", 0.0, PHOTO)
+    assert sequencer.offer(late)[0] is Verdict.LATE
+    for first in (*chunks, late):
+        kind = Part(PartKind.FOLLOW_UP, PHOTO.body)
+        for part in {None, PHOTO, OTHER, kind}:
+            again = HeldChunk(first.sequence, first.content, 7.0, part)
+            same = part == first.part
+            assert sequencer.offer(again)[0] is (Verdict.DUPLICATE if same else Verdict.CONFLICT)
+
+
+def test_a_part_takes_its_bytes_of_the_room() -> None:
+    """Like text."""
+    part = Part(PartKind.FOLLOW_UP, '["你🦞"]')
+    assert cost_bytes(HeldChunk(0, "你", 0.0, part)) == CHUNK_COST_BYTES + 3 + 11
+    sequencer = make(held_bytes_max=CHUNK_COST_BYTES + 13)
+    assert sequencer.offer(HeldChunk(1, "你", 0.0, part))[0] is Verdict.HOLD_FULL
+    assert sequencer.offer(HeldChunk(1, "ok", 0.0, part))[0] is Verdict.HELD
 
 
 def test_other_content_is_a_conflict() -> None:

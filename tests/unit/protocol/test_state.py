@@ -14,14 +14,18 @@ from relay.protocol.events import (
     EntryKind,
     HeldChunk,
     Message,
+    Part,
+    PartKind,
     RefusalCode,
 )
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
+from relay.protocol.sequencer import Verdict
 from relay.protocol.state import StreamState
 from relay.protocol.status import Outcome, Status
 from tests.support.core import Performer, end_of, send, summary_of
 
 TEXTS = ("one ", "tw\ud83e", "\udd9eo🎉", "", "five")
+PHOTO = Part(PartKind.TOOL_CALL, '{"command":"take_photo"}')
 LIMITS = Limits(barrier_s=2.0, gap_s=8.0, idle_s=60.0, stream_max_s=3600.0)
 
 
@@ -54,6 +58,15 @@ class TestReplay:
         assert state.next_deadline() == 13.0
         assert [a.sequence for a in state.tally.arrivals] == [0, 1, 4]
         assert state.size_bytes == 3 * (CHUNK_COST_BYTES + 1)
+
+    def test_parts_are_known_again(self) -> None:
+        """By what they are and by what they cost."""
+        entry = Entry(1, EntryKind.CHUNK, 2.0, "", 0, part=PHOTO)
+        state = make(entry, held=(HeldChunk(2, "", 3.0, PHOTO),))
+        for sequence in (0, 2):
+            again = HeldChunk(sequence, "", 4.0, PHOTO)
+            assert state.sequencer.offer(again)[0] is Verdict.DUPLICATE
+        assert state.size_bytes == 2 * (CHUNK_COST_BYTES + len(PHOTO.body))
 
     def test_a_held_chunk_that_is_in_the_log_already_counts_once(self) -> None:
         """The hold may be cleared later than the log is written."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.surrogates import code_units, has_surrogates, join_halves
+from relay.protocol.surrogates import code_units, has_surrogates, join_halves, well_formed
 
 HIGH, LOW = "\ud83e", "\udd9e"
 
@@ -28,6 +28,21 @@ HIGH, LOW = "\ud83e", "\udd9e"
 def test_halves_are_joined_carried_or_replaced(carry: str, raw: str, text: str, rest: str) -> None:
     """As `String.prototype.toWellFormed` does it, but a trailing high half waits."""
     assert join_halves(carry, raw) == (text, rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("你好🦞", "你好🦞"),
+        (HIGH + LOW, "🦞"),
+        ("a" + HIGH, "a\ufffd"),
+        (LOW + HIGH + "b", "\ufffd\ufffdb"),
+    ],
+)
+def test_a_text_that_nothing_follows_keeps_no_half(text: str, expected: str) -> None:
+    """A trailing high half waits for nobody."""
+    assert well_formed(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
+from relay.wire import parts
 from relay.wire.bot_client import decode_outbound, encode_resume, encode_stream_message
 from relay.wire.bot_messages import (
     Acked,
@@ -39,7 +40,31 @@ Fields = dict[str, JsonValue]
                 "content_hash": "78",
             },
         ),
+        (
+            Chunk("", 4, parts.tool_call({"is_recall": False, "command": "take_photo"})),
+            {
+                "type": "stream_chunk",
+                "session_id": "S",
+                "sequence": 4,
+                "content": "",
+                "tool_call": {"command": "take_photo", "is_recall": False},
+            },
+        ),
+        (
+            Chunk("x", 5, parts.follow_up(["And tomorrow?"])),
+            {
+                "type": "stream_chunk",
+                "session_id": "S",
+                "sequence": 5,
+                "content": "x",
+                "follow_up": ["And tomorrow?"],
+            },
+        ),
         (Abort(""), {"type": "stream_error", "session_id": "S", "error": ""}),
+        (
+            Abort("500", "Sorry."),
+            {"type": "stream_error", "session_id": "S", "error": "500", "message": "Sorry."},
+        ),
     ],
 )
 def test_a_bot_writes_its_messages_as_the_document_says(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.events import Entry, EntryKind, Position
+from relay.protocol.events import Entry, EntryKind, Part, PartKind, Position
 from relay.protocol.status import Outcome
 from relay.wire.entry import (
     MalformedEntry,
@@ -60,6 +60,17 @@ def test_any_other_token_is_refused(token: str) -> None:
             {"offset": "2", "kind": "chunk", "at": "0.1", "sequence": "1", "carry": "d83e"},
         ),
         (
+            Entry(2, EntryKind.CHUNK, 0.5, sequence=1, part=Part(PartKind.FOLLOW_UP, '["好"]')),
+            {
+                "offset": "2",
+                "kind": "chunk",
+                "at": "0.5",
+                "sequence": "1",
+                "part": "follow_up",
+                "body": '["好"]',
+            },
+        ),
+        (
             Entry(3, EntryKind.END, 1e9, total_chunks=0, outcome=Outcome.BOT_GONE),
             {
                 "offset": "3",
@@ -87,6 +98,8 @@ def test_an_entry_is_stored_as_flat_fields(entry: Entry, fields: dict[str, str])
         {"carry": "ffffffffffffffffff"},
         {"outcome": "unheard"},
         {"sequence": ""},
+        {"part": "unheard", "body": "{}"},
+        {"part": "tool_call"},
     ],
 )
 def test_fields_that_are_no_entry_are_refused(broken: dict[str, str]) -> None:
