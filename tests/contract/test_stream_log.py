@@ -10,11 +10,12 @@ import pytest
 
 from relay.broker.base import LogSnapshot, StreamLog, settle
 from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
-from relay.protocol.events import Entry, EntryKind, HeldChunk
+from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 from relay.protocol.status import Outcome
 from tests.support.node import META, NOW
 
 LIMIT = 1000
+SUGGESTIONS = Part(PartKind.FOLLOW_UP, '["明天呢？","\\u0000 🦞"]')
 WAKE_TIMEOUT_S = 5
 
 
@@ -31,9 +32,9 @@ def chunk(offset: int, sequence: int | None = None, content: str | None = None) 
     return Entry(offset, EntryKind.CHUNK, NOW + offset / 10, text, sequence)
 
 
-def early(sequence: int, content: str = "early") -> HeldChunk:
+def early(sequence: int, content: str = "early", part: Part | None = None) -> HeldChunk:
     """A chunk that arrived early."""
-    return HeldChunk(sequence, content, NOW + sequence / 10)
+    return HeldChunk(sequence, content, NOW + sequence / 10, part)
 
 
 async def write(
@@ -102,8 +103,9 @@ async def test_entries_are_read_back_as_they_were_written(log: StreamLog) -> Non
         Entry(2, EntryKind.CHUNK, NOW + 1, "", 1, carry="\ud83e"),
         Entry(3, EntryKind.GAP, NOW + 2, "\U0001f99e…", 2),
         Entry(4, EntryKind.REPAIR, NOW + 3, "repaired"),
-        Entry(5, EntryKind.ENDING, NOW + 4, total_chunks=9),
-        Entry(6, EntryKind.END, NOW + 5, total_chunks=9, outcome=Outcome.REPAIRED),
+        Entry(5, EntryKind.CHUNK, NOW + 3, "", 8, part=SUGGESTIONS),
+        Entry(6, EntryKind.ENDING, NOW + 4, total_chunks=9),
+        Entry(7, EntryKind.END, NOW + 5, "Sorry.", None, "", 9, Outcome.FAILED, SUGGESTIONS),
     )
     await write(log, made, 1, *entries)
     assert await read(log) == list(entries)
@@ -192,12 +194,12 @@ async def test_held_chunks_lie_beside_the_log(log: StreamLog) -> None:
     """No reader sees them; the next owner gets all of them."""
     made = await settle(log.create(META))
     await write(log, made, 1, held=[early(2)])
-    await write(log, made, 1, held=[early(5, "\ud83e"), early(3, "")])
+    await write(log, made, 1, held=[early(5, "\ud83e"), early(3, "", SUGGESTIONS)])
     assert await read(log) == []
     held = (await stored(log)).held
     assert sorted(held, key=lambda one: one.sequence) == [
         early(2),
-        early(3, ""),
+        early(3, "", SUGGESTIONS),
         early(5, "\ud83e"),
     ]
 

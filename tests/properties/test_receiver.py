@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -18,6 +18,7 @@ from relay.protocol.events import (
     End,
     Message,
     Overlapped,
+    Part,
     Stop,
     Summary,
 )
@@ -27,7 +28,7 @@ from relay.protocol.status import Outcome, Status
 from relay.protocol.surrogates import code_units, join_halves
 from tests.simulation import checkers
 from tests.simulation.checkers import Evidence, check
-from tests.support.core import Performer, end_of, summary_of
+from tests.support.core import PARTS, Performer, end_of, summary_of
 
 TINY = Limits(window=3, held_bytes_max=3 * CHUNK_COST_BYTES, gap_s=1.0, bot_grace_s=0.5, idle_s=4.0)
 SMALL = Limits(window=6, held_bytes_max=5 * CHUNK_COST_BYTES, stream_bytes_max=700)
@@ -41,6 +42,7 @@ class Run:
     script: tuple[tuple[float, Message], ...]
     limits: Limits
     can_resend: bool
+    parts: Mapping[int, Part] = field(default_factory=dict)
 
     def performer(self) -> Performer:
         """A fresh stream."""
@@ -63,9 +65,14 @@ def answers(draw: st.DrawFn, max_size: int = 9) -> tuple[str, ...]:
     return tuple(text[a:b] for a, b in pairwise(edges))
 
 
-def chunks_of(texts: Sequence[str]) -> st.SearchStrategy[Message]:
+def parts_of(texts: Sequence[str]) -> st.SearchStrategy[dict[int, Part]]:
+    """What some chunks carry, whether they have text or none."""
+    return st.dictionaries(st.integers(0, len(texts) - 1), st.sampled_from(PARTS), max_size=3)
+
+
+def chunks_of(texts: Sequence[str], parts: Mapping[int, Part]) -> st.SearchStrategy[Message]:
     """Any chunk of the answer."""
-    return st.integers(0, len(texts) - 1).map(lambda s: Chunk(texts[s], s))
+    return st.integers(0, len(texts) - 1).map(lambda s: Chunk(texts[s], s, parts.get(s)))
 
 
 def ends_of(texts: Sequence[str]) -> st.SearchStrategy[Message]:
@@ -93,13 +100,15 @@ LINK: st.SearchStrategy[Message] = st.sampled_from(
 def runs(draw: st.DrawFn, *, link: bool = True, summaries: bool = True, wild: bool = False) -> Run:
     """Messages in any order, any number of times, with pauses that pass deadlines."""
     texts = draw(answers())
-    kinds = [*[chunks_of(texts)] * 4, ends_of(texts)]
+    parts = draw(parts_of(texts))
+    kinds = [*[chunks_of(texts, parts)] * 4, ends_of(texts)]
     if summaries:
         kinds.append(summaries_of(texts))
     if link:
         kinds.append(LINK)
     if wild:
-        kinds.append(st.sampled_from([Abort("no"), Overlapped(), Stop(Outcome.CANCELLED)]))
+        kinds.append(st.builds(Abort, st.just("no"), st.text("a\ud83e\udd9e", max_size=3)))
+        kinds.append(st.sampled_from([Overlapped(), Stop(Outcome.CANCELLED)]))
         kinds.append(st.text(max_size=3).map(Chunk))
     pauses = st.sampled_from([0.0, 0.0, 0.01, 0.2, 0.6, 1.5])
     at, script = 0.0, []
@@ -107,20 +116,21 @@ def runs(draw: st.DrawFn, *, link: bool = True, summaries: bool = True, wild: bo
         at += pause
         script.append((at, message))
     limits = draw(st.sampled_from([Limits(), TINY, SMALL]))
-    return Run(texts, tuple(script), limits, draw(st.booleans()))
+    return Run(texts, tuple(script), limits, draw(st.booleans()), parts)
 
 
 def evidence(run: Run, performer: Performer) -> Evidence:
     """What the checkers judge."""
-    return Evidence(run.texts, performer.steps, run.limits)
+    return Evidence(run.texts, performer.steps, run.limits, parts=run.parts)
 
 
 @given(st.data(), answers(), st.booleans())
-def test_any_order_and_duplication_gives_the_same_text(
+def test_any_order_and_duplication_gives_the_same_text_and_parts(
     data: st.DataObject, texts: tuple[str, ...], can_resend: bool
 ) -> None:
     """All chunks at least once, in whatever order, with the end wherever it falls."""
     sequences = list(range(len(texts)))
+    parts = data.draw(parts_of(texts))
     again = data.draw(st.lists(st.sampled_from(sequences), max_size=10))
     order = data.draw(st.permutations(sequences + again))
     place = data.draw(st.integers(0, len(order)))
@@ -128,8 +138,9 @@ def test_any_order_and_duplication_gives_the_same_text(
     for index, sequence in enumerate(order):
         if index == place:
             performer.receive(end_of(texts), 1.0)
-        performer.receive(Chunk(texts[sequence], sequence), 1.0)
+        performer.receive(Chunk(texts[sequence], sequence, parts.get(sequence)), 1.0)
     performer.receive(end_of(texts), 1.0)
+    check(Evidence(texts, performer.steps, performer.limits, parts=parts))
     assert performer.text == join_halves("", "".join(texts))[0]
     assert performer.delivered == sequences
     assert performer.report.status is Status.COMPLETED
@@ -206,7 +217,7 @@ def test_a_takeover_anywhere_gives_the_same_future(data: st.DataObject, run: Run
             at + data.draw(st.sampled_from([0.0, 0.1, 5.0])),
             data.draw(summaries_of(run.texts)),
         )
-        run = Run(run.texts, (*run.script, late), run.limits, run.can_resend)
+        run = replace(run, script=(*run.script, late))
         cut = min(cut, len(run.script) - 1)
     calm = run.play(run.performer())
     disturbed = run.play(run.performer(), 0, cut)
@@ -231,7 +242,7 @@ def test_a_takeover_anywhere_gives_the_same_future(data: st.DataObject, run: Run
 @given(runs(link=False, summaries=False))
 def test_a_takeover_moves_no_deadline(run: Run) -> None:
     """Only the reminder of a protocol-2 bot is forgotten: its new owner asks anew."""
-    legacy = Run(run.texts, run.script, run.limits, can_resend=False)
+    legacy = replace(run, can_resend=False)
     performer = legacy.performer()
     for place in range(len(legacy.script)):
         legacy.play(performer, place, place + 1)

@@ -21,10 +21,12 @@ from relay.protocol.events import (
     Chunk,
     Effect,
     End,
+    Entry,
     EntryKind,
     Finish,
     Hold,
     Nack,
+    Part,
     Refuse,
 )
 from relay.protocol.limits import Limits
@@ -41,8 +43,12 @@ from relay.protocol.sending import (
     Transmit,
 )
 from relay.protocol.texthash import content_hash
+from tests.support.core import PARTS
 
 STEPS_MAX = 50_000
+
+Piece = str | Part
+"""What a bot writes."""
 
 
 class Half(Protocol):
@@ -62,15 +68,15 @@ class PatientHalf:
 
     credit: int
     forgetful: bool = False
-    chunks: dict[int, str] = field(default_factory=dict)
+    chunks: dict[int, Chunk] = field(default_factory=dict)
     end: End | None = None
 
     def receive(self, message: Chunk | End | Abort, now: float) -> list[Feedback]:
         match message:
-            case Chunk(content, sequence):
+            case Chunk(_, sequence):
                 assert sequence is not None
-                known = self.chunks.setdefault(sequence, content)
-                assert known == content, "one sequence, two contents"
+                known = self.chunks.setdefault(sequence, message)
+                assert known == message, "one sequence, two contents"
             case End():
                 assert self.end in (None, message), "two different ends"
                 self.end = message
@@ -102,7 +108,12 @@ class PatientHalf:
 
     @property
     def text(self) -> str:
-        return "".join(self.chunks[sequence] for sequence in sorted(self.chunks))
+        return "".join(self.chunks[sequence].content for sequence in sorted(self.chunks))
+
+    @property
+    def parts(self) -> list[Part]:
+        found = (self.chunks[sequence].part for sequence in sorted(self.chunks))
+        return [part for part in found if part is not None]
 
 
 class RelayHalf:
@@ -111,7 +122,7 @@ class RelayHalf:
     def __init__(self, credit: int) -> None:
         limits = replace(Limits(), credit=credit)
         self.core = StreamReceiver(limits, opened_at=0.0, can_resend=True)
-        self.entries: list[str] = []
+        self.entries: list[Entry] = []
 
     def receive(self, message: Chunk | End | Abort, now: float) -> list[Feedback]:
         known = len(self.entries)
@@ -144,7 +155,7 @@ class RelayHalf:
             match effect:
                 case Append(entries):
                     self.entries += [
-                        entry.content
+                        entry
                         for entry in entries
                         if entry.kind in (EntryKind.CHUNK, EntryKind.REPAIR)
                     ]
@@ -160,7 +171,11 @@ class RelayHalf:
 
     @property
     def text(self) -> str:
-        return "".join(self.entries)
+        return "".join(entry.content for entry in self.entries)
+
+    @property
+    def parts(self) -> list[Part]:
+        return [entry.part for entry in self.entries if entry.part is not None]
 
 
 class Weather:
@@ -195,8 +210,8 @@ class Conversation:
     def plan(self, at: float, what: str, value: object = None) -> None:
         heapq.heappush(self._agenda, (at, next(self._order), what, value, self._connection))
 
-    def run(self, texts: list[str]) -> Settled:
-        self._writing = list(texts)
+    def run(self, pieces: list[Piece]) -> Settled:
+        self._writing = list(pieces)
         self.plan(0.0, "write")
         for _ in range(STEPS_MAX):
             if self.settled is not None:
@@ -240,7 +255,11 @@ class Conversation:
 
     def _write(self) -> None:
         while self._writing and self._sender.writable:
-            self._perform(self._sender.write(self._writing.pop(0), self.now))
+            piece = self._writing.pop(0)
+            if isinstance(piece, Part):
+                self._perform(self._sender.write_part(piece, self.now))
+            else:
+                self._perform(self._sender.write(piece, self.now))
             if self._writing:
                 self.plan(self.now + 0.03, "write")
                 return
@@ -287,22 +306,28 @@ class Conversation:
                     self.plan(at, "to_relay", effect.message)
 
 
-TEXTS = st.lists(
-    st.sampled_from(["a", "Hello ", "\n\n", " ", "你好", "🦞", "", "\ud83e", "\udd9e", "x" * 30]),
-    max_size=40,
+TEXTS = ["a", "Hello ", "\n\n", " ", "你好", "🦞", "", "\ud83e", "\udd9e", "x" * 30]
+PIECES: st.SearchStrategy[list[Piece]] = st.lists(
+    st.sampled_from([*TEXTS, *PARTS[::2]]), max_size=40
 )
 BREAKS = st.lists(st.floats(0.0, 4.0), max_size=5)
 
 
-def expected(texts: list[str]) -> str:
+def parts_of(pieces: list[Piece]) -> list[Part]:
+    """What a device should be given beside the text."""
+    return [piece for piece in pieces if isinstance(piece, Part)]
+
+
+def expected(pieces: list[Piece]) -> str:
     """What a device should read: the text with its halves joined."""
+    texts = [piece for piece in pieces if isinstance(piece, str)]
     units = "".join(texts).encode("utf-16-le", "surrogatepass")
     return units.decode("utf-16-le", "replace")
 
 
 @settings(deadline=None, max_examples=200)
 @given(
-    texts=TEXTS,
+    pieces=PIECES,
     breaks=BREAKS,
     random=st.randoms(use_true_random=False),
     loss=st.floats(0.0, 0.3),
@@ -310,7 +335,7 @@ def expected(texts: list[str]) -> str:
     forgetful=st.booleans(),
 )
 def test_a_patient_receiver_always_gets_the_whole_text(
-    texts: list[str],
+    pieces: list[Piece],
     breaks: list[float],
     random: Random,
     loss: float,
@@ -319,13 +344,14 @@ def test_a_patient_receiver_always_gets_the_whole_text(
 ) -> None:
     """Whatever is dropped, repeated, reordered or cut, and even if the relay forgets it all."""
     half = PatientHalf(credit, forgetful)
-    patient = SenderLimits(give_up_s=1e6, chunk_bytes_max=16)
+    patient = SenderLimits(give_up_s=1e6, chunk_bytes_max=24)
     weather = Weather(random, drop=loss, duplicate=loss, delay_max_s=0.3)
     conversation = Conversation(StreamSender(credit, patient), half, weather)
     for at in breaks:
         conversation.plan(at, "break")
-    settled = conversation.run(texts)
-    assert half.text == expected(texts)
+    settled = conversation.run(pieces)
+    assert half.text == expected(pieces)
+    assert half.parts == parts_of(pieces)
     assert settled == Settled("completed", len(half.chunks), ())
     assert half.end is not None
     assert half.end.content_hash == content_hash(half.text)
@@ -333,14 +359,14 @@ def test_a_patient_receiver_always_gets_the_whole_text(
 
 @settings(deadline=None, max_examples=200)
 @given(
-    texts=TEXTS,
+    pieces=PIECES,
     breaks=BREAKS,
     random=st.randoms(use_true_random=False),
     loss=st.floats(0.0, 0.3),
     credit=st.integers(1, 12),
 )
 def test_sender_and_receiver_agree_on_the_outcome(
-    texts: list[str], breaks: list[float], random: Random, loss: float, credit: int
+    pieces: list[Piece], breaks: list[float], random: Random, loss: float, credit: int
 ) -> None:
     """Completed means the whole text; anything else names exactly what the relay lacks."""
     half = RelayHalf(credit)
@@ -348,11 +374,12 @@ def test_sender_and_receiver_agree_on_the_outcome(
     conversation = Conversation(StreamSender(credit), half, weather)
     for at in breaks:
         conversation.plan(at, "break")
-    settled = conversation.run(texts)
+    settled = conversation.run(pieces)
     state = half.state()
     assert state == Closed(settled.outcome, settled.total_chunks, settled.missing)
     if settled.outcome == "completed":
-        assert half.text == expected(texts)
+        assert half.text == expected(pieces)
+        assert half.parts == parts_of(pieces)
         assert settled.missing == ()
     else:
         assert settled.missing
@@ -360,13 +387,13 @@ def test_sender_and_receiver_agree_on_the_outcome(
 
 @settings(deadline=None, max_examples=100)
 @given(
-    texts=TEXTS,
+    pieces=PIECES,
     breaks=BREAKS,
     random=st.randoms(use_true_random=False),
     credit=st.integers(1, 12),
 )
 def test_with_tcp_between_them_every_answer_is_completed(
-    texts: list[str], breaks: list[float], random: Random, credit: int
+    pieces: list[Piece], breaks: list[float], random: Random, credit: int
 ) -> None:
     """Frames that are neither dropped nor repeated, only cut off, lose nothing at all."""
     half = RelayHalf(credit)
@@ -374,6 +401,7 @@ def test_with_tcp_between_them_every_answer_is_completed(
     conversation = Conversation(StreamSender(credit), half, weather)
     for at in breaks:
         conversation.plan(at, "break")
-    settled = conversation.run(texts)
+    settled = conversation.run(pieces)
     assert settled.outcome == "completed"
-    assert half.text == expected(texts)
+    assert half.text == expected(pieces)
+    assert half.parts == parts_of(pieces)

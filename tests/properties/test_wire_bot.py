@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
-from relay.wire import cable
+from relay.wire import cable, parts
 from relay.wire.bot import (
     Acked,
     Cancel,
@@ -43,11 +43,22 @@ json_values: st.SearchStrategy[JsonValue] = st.recursive(
 ranges = st.lists(st.tuples(counts, counts).map(lambda pair: (min(pair), max(pair)))).map(tuple)
 closed = st.builds(Closed, names, any_text, counts, ranges)
 
+any_part = st.one_of(
+    st.none(),
+    st.builds(
+        lambda **fields: parts.tool_call(fields),
+        command=st.sampled_from(parts.COMMANDS),
+        title=st.none() | any_text,
+        navi_type=st.none() | st.sampled_from(parts.NAVI_TYPES),
+        is_recall=st.none() | st.booleans(),
+    ),
+    st.lists(names, min_size=1, max_size=3).map(lambda texts: parts.follow_up([*texts])),
+)
 stream_messages = st.one_of(
-    st.builds(Chunk, any_text, st.none() | counts),
+    st.builds(Chunk, any_text, st.none() | counts, any_part),
     st.builds(End, st.none() | counts, hashes),
     st.builds(Summary, any_text, counts, hashes),
-    st.builds(Abort, any_text),
+    st.builds(Abort, any_text, names | st.just("")),
 )
 outbound: st.SearchStrategy[Outbound] = st.one_of(
     closed,
@@ -127,7 +138,7 @@ def test_what_the_relay_says_arrives_as_it_was_said(message: Outbound) -> None:
 
 KEYS = """action type session_id sequence content chunk stream_id stream_type error total_chunks
     total_content content_hash metadata credit streams received ranges next_sequence code missing
-    outcome message reason bot_id"""
+    outcome message reason bot_id tool_call follow_up"""
 VERBS = """stream_chunk stream_end stream_error stream_summary ping response log pong ack missing
     connected execute_command refused stream_closed chunk_received"""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.protocol.events import Entry, EntryKind, Position
+from relay.protocol.events import Entry, EntryKind, Part, PartKind, Position
 from relay.protocol.status import Outcome
 from relay.wire.entry import (
     MalformedPosition,
@@ -27,6 +27,7 @@ entries = st.builds(
     carry=st.just("") | st.characters(min_codepoint=0xD800, max_codepoint=0xDBFF, codec=None),
     total_chunks=st.none() | counts,
     outcome=st.none() | st.sampled_from(Outcome),
+    part=st.none() | st.builds(Part, st.sampled_from(PartKind), st.text()),
 )
 
 

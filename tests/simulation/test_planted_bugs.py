@@ -167,6 +167,30 @@ BUGS = {
         "",
     ): {"nothing_is_invented"},
     Bug(
+        "a part is lost on its way into the log",
+        "entries",
+        "sequence=chunk.sequence, part=chunk.part",
+        "sequence=chunk.sequence",
+    ): {"each_part_is_in_its_place"},
+    Bug(
+        "the first suggestions stand",
+        "entries",
+        "if part is not None and part.kind is PartKind.FOLLOW_UP:",
+        "if part is not None and part.kind is PartKind.FOLLOW_UP and self._follow_up is None:",
+    ): {"each_part_is_in_its_place"},
+    Bug(
+        "a takeover forgets the suggestions",
+        "entries",
+        "        self._note(entry.part)\n",
+        "",
+    ): {"each_part_is_in_its_place"},
+    Bug(
+        "a takeover forgets what a part was",
+        "state",
+        "HeldChunk(entry.sequence, raw, entry.at, entry.part)",
+        "HeldChunk(entry.sequence, raw, entry.at)",
+    ): {"nothing_is_refused_without_a_conflict"},
+    Bug(
         "a takeover starts the barrier anew",
         "state",
         "                self.barrier.ended_at = entry.at\n                self.barrier.stated",

@@ -22,6 +22,7 @@ from relay.protocol.events import (
     Finish,
     Message,
     Nack,
+    Part,
     Refuse,
     Summary,
 )
@@ -30,9 +31,11 @@ from relay.protocol.receiver import StreamReceiver
 from relay.protocol.sender import StreamSender
 from relay.protocol.sending import Closed, Feedback, SendEffect, Settled, Stored, Transmit
 from tests.simulation.checkers import Evidence
-from tests.support.core import Performer, summary_of
+from tests.support.core import PARTS, Performer, summary_of
 
 PIECES = ("你好", "🦞", " ", "\n\n", "ok ", "今天天气", "a", "🎉🎉", "\u3000", "a")
+PART_EVERY = 8
+"""How often a piece of an answer carries a part: one of so many."""
 EVENTS_MAX = 20_000
 
 
@@ -90,6 +93,7 @@ class World:
         limits = any_limits(self.random)
         self.now = 0.0
         self.texts: list[str] = []
+        self.parts: dict[int, Part] = {}
         self.relay = Performer(limits=limits, can_resend=can_resend, receiver_type=receiver_type)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -99,7 +103,14 @@ class World:
     def evidence(self) -> Evidence:
         """What the checkers judge."""
         remembers = self.weather.takeovers == 0
-        return Evidence(self.texts, self.relay.steps, self.relay.limits, remembers)
+        return Evidence(self.texts, self.relay.steps, self.relay.limits, remembers, self.parts)
+
+    def any_part(self) -> Part | None:
+        """What the next chunk carries, now and then; noted under its sequence."""
+        if self.random.randrange(PART_EVERY):
+            return None
+        part = self.parts[len(self.texts)] = self.random.choice(PARTS)
+        return part
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Do something later; what is due at the same time happens in the order of planning."""
@@ -163,13 +174,20 @@ class ReliableWorld(World):
         when = 0.0
         for _ in range(self.random.randrange(40)):
             when += self.random.choice((0.0, 0.001, 0.05))
-            text = self.random.choice(PIECES)
+            part = self.any_part()
+            text = self.random.choice(PIECES) if part is None else ""
             self.texts.append(text)
-            self.at(when, lambda text=text: self._sent(self.sender.write(text, self.now)))  # type: ignore[misc]
+            self.at(when, lambda text=text, part=part: self._write(text, part))  # type: ignore[misc]
         self.at(when, lambda: self._sent(self.sender.end(self.now)))
         for _ in range(self.weather.breaks):
             self.at(self.random.uniform(0.0, when + 0.5), self._break)
         self.plan_takeovers(when + 0.5)
+
+    def _write(self, text: str, part: Part | None) -> None:
+        if part is None:
+            self._sent(self.sender.write(text, self.now))
+        else:
+            self._sent(self.sender.write_part(part, self.now))
 
     def timers(self) -> list[float | None]:
         """The sender's, too."""
@@ -257,8 +275,10 @@ class LegacyWorld(World):
         pieces = [*PIECES, "x\ud83e", "\udd9ey", ""]
         for sequence in range(self.random.randrange(40)):
             when += self.random.choice((0.0, 0.001, 0.05))
-            self.texts.append(self.random.choice(pieces))
-            self._plan(when, Chunk(self.texts[-1], sequence))
+            part = self.any_part()
+            text = self.random.choice(pieces if part is None else ("", "", "ok "))
+            self.texts.append(text)
+            self._plan(when, Chunk(text, sequence, part))
         for _ in range(self.random.choice((1, 1, 2))):
             when += 0.001
             self._plan(when, End())
@@ -280,7 +300,8 @@ class LegacyWorld(World):
                 return Summary(true.total_content, true.total_chunks + more, true.content_hash)
             case "text" if self.texts and self.texts[0]:
                 # A consistent lie can only be known by what has arrived: its beginning surely has.
-                self.at(0.0, lambda: self._arrive(Chunk(self.texts[0], 0)))
+                first = Chunk(self.texts[0], 0, self.parts.get(0))
+                self.at(0.0, lambda: self._arrive(first))
                 return summary_of(["forged", *self.texts[1:]])
             case _:
                 return true
