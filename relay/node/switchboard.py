@@ -83,12 +83,16 @@ class Switchboard:
         link.send(self._greeting(link))
         # Only now may commands come: a bot learns who it is before it is asked anything.
         try:
-            link.fence = await settle(self._mailbox.listen(bot_id, partial(self._deliver, link)))
+            await self._listen(link)
         except BaseException:
             # Nobody is given the link, so nobody else would ever detach it.
             link.detach()
             raise
         if not link.current:
+            newer = self._links.get(bot_id)
+            if newer is not None and 0 < newer.fence < link.fence:
+                # Its listening was overtaken by this one, so the mailbox no longer knows it.
+                await self._listen(newer)
             await self._unlisten(link)
         self._logger.info("bot connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link
@@ -170,6 +174,10 @@ class Switchboard:
         ]
         states.extend(self._closed.get(bot_id, {}).values())
         return tuple(states)
+
+    async def _listen(self, link: BotLink) -> None:
+        deliver = partial(self._deliver, link)
+        link.fence = await settle(self._mailbox.listen(link.bot_id, deliver))
 
     async def _unlisten(self, link: BotLink) -> None:
         pending = self._mailbox.unlisten(link.bot_id, link.fence)
