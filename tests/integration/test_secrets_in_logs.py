@@ -37,6 +37,9 @@ async def test_no_credential_is_in_any_line_of_the_log(
         await http.get(url)
         for path in (f"/streams/x/events?ticket={CANARY}", f"/nowhere?access_key={CANARY}"):
             await http.get(path, headers={"Authorization": f"Bearer {CANARY}"})
+        # Not an upgrade, and an upgrade that is none: the server logs such things by itself.
+        for upgrade in ({}, {"Connection": "Upgrade", "Upgrade": "websocket"}):
+            await http.get(f"/cable?sdk_token={own_relay.bot().token}", headers=upgrade)
         await http.get(f"/api/rokid/poll?bot_id=1&session_id=x&access_key={own_relay.key}")
     await glasses.ask_and_read(question("nobody"), key=CANARY)
     await glasses.ask_and_read(b'{"access_key":"' + CANARY.encode() + b'"')

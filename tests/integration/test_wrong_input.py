@@ -276,7 +276,8 @@ async def test_an_unknown_token_is_told_to_stay_away(relay: RelayServer, query: 
 @pytest.mark.parametrize(
     "identifier",
     [
-        '{"channel":"BotChannel","bot_id":"999"}',
+        '{"channel":"BotChannel","bot_id":"2"}',
+        '{"channel":"BotChannel","bot_id":999}',
         '{"channel":"BotChannel","bot_id":true}',
         '{"channel":"NoSuchChannel"}',
         '{"channel":"RokidStreamChannel"}',
@@ -286,10 +287,15 @@ async def test_an_unknown_token_is_told_to_stay_away(relay: RelayServer, query: 
 async def test_a_channel_that_a_bot_may_not_have_is_rejected(
     relay: RelayServer, glasses: Glasses, identifier: str
 ) -> None:
-    """`reject_subscription`, and the connection goes on."""
+    """`reject_subscription`, on a socket with a stream and on a fresh one; both go on."""
+    rejection = {"identifier": identifier, "type": "reject_subscription"}
     async with good_stream(relay, glasses) as (bot, _, _):
-        answer = await bot.cable.subscribe(identifier)
-    assert answer == {"identifier": identifier, "type": "reject_subscription"}
+        assert await bot.cable.subscribe(identifier) == rejection
+    assert relay.bot().bot_id == 1
+    async with open_cable(relay.bot_url()) as cable:
+        assert await cable.subscribe(identifier) == rejection
+        confirmed = await cable.subscribe('{"channel":"BotChannel"}')
+    assert confirmed["type"] == "confirm_subscription"
 
 
 async def test_a_worker_may_not_speak_as_a_bot(relay: RelayServer) -> None:
