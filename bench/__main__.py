@@ -28,6 +28,8 @@ from relay.demo.relay_process import RelayProcess, relay_process
 
 KINDS: Final = ("loopback", "naive", "relay")
 
+ROOT: Final = Path(__file__).parents[1]
+
 TRACES_S: Final = 15.0
 
 
@@ -103,7 +105,7 @@ def _spec(
 @asynccontextmanager
 async def _yardstick(kind: str) -> AsyncIterator[tuple[str, int]]:
     server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"bench.{kind}", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", f"bench.{kind}", cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert server.stdout is not None
@@ -120,6 +122,7 @@ async def _load(spec: Spec) -> Result:
         sys.executable,
         "-m",
         "bench.load",
+        cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

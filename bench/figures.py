@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from statistics import median
 
 
@@ -23,7 +24,7 @@ def figures(values_ms: Sequence[float]) -> Figures:
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:
-    return ordered[max(0, -(-int(len(ordered) * share * 1_000_000) // 1_000_000) - 1)]
+    return ordered[ceil(len(ordered) * share) - 1]
 
 
 @dataclass(frozen=True, slots=True)
