@@ -59,6 +59,7 @@ class Resumption:
         except StreamExists:
             snapshot = await settle(self._log.claim(stream_id))
         stream = adopt(snapshot)
+        stream.notice_end(now)
         event = self._awaited.pop(stream_id, None)
         if event is not None:
             event.set()

@@ -154,9 +154,7 @@ class NodeStream:
     def take_over(self, owner: StreamOwner, now: float) -> None:
         """Go on with an owner that was rebuilt from the log, and tell it what no log holds."""
         self.owner = owner
-        if owner.receiver.finished and self.finished_at is None:
-            # The write that seemed to fail did happen, and it was the end.
-            self._finish(owner.receiver.report(), now)
+        self.notice_end(now)
         if self.link is None:
             self.receive(BotLost(), now)
         if self._overlapped:
@@ -165,6 +163,11 @@ class NodeStream:
         for message in parked:
             self.receive(message, now)
         self._release()
+
+    def notice_end(self, now: float) -> None:
+        """Finish what the log says is over: the owner that wrote the end did not live to tell."""
+        if self.owner.receiver.finished and self.finished_at is None:
+            self._finish(self.owner.receiver.report(), now)
 
     def lose(self, now: float) -> None:
         """Its log is gone, and nothing more can be said about the stream."""

@@ -6,11 +6,13 @@ import asyncio
 
 import pytest
 
-from relay.broker.base import LogSnapshot
+from relay.broker.base import LogSnapshot, settle
 from relay.broker.memory import MemoryLog
+from relay.errors import PositionGone
 from relay.node.resumption import WAITING_MAX, Resumption
 from relay.node.vouchers import Vouchers
-from relay.protocol.events import Position
+from relay.protocol.events import Entry, EntryKind, Position
+from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.bot import Acked, Closed, Refused, Resume
 from tests.support.node import META, NOW, World, settle_down
@@ -94,3 +96,43 @@ async def test_a_bad_voucher_is_refused(world: World) -> None:
     bot = await world.bot()
     await bot.link.resume(Resume("nowhere", "forged"))
     assert isinstance(bot.told[-1], Refused)
+
+
+async def test_a_device_that_waited_long_enough_is_told_what_is_known(
+    resumption: Resumption,
+) -> None:
+    """A bot that does not come back in its time is not waited for any longer."""
+    async with asyncio.timeout(5):
+        await resumption.wait_for("s", NOW + 7.999)
+
+
+async def test_a_log_that_is_there_after_all_is_taken_over(world: World) -> None:
+    """Another node lost the stream and this one finds its log: nothing of it is sent twice."""
+    snapshot = await settle(world.log.create(META))
+    entry = Entry(1, EntryKind.CHUNK, NOW, "a", 0)
+    world.log.append(META.stream_id, snapshot.fence, 1, [entry], [])
+    bot = await world.bot()
+    await bot.link.resume(Resume(META.stream_id, VOUCHERS.sign(META)))
+    stated = bot.told[-1]
+    assert isinstance(stated, Acked)
+    assert stated.next_sequence == 1
+    await bot.chunks(META.stream_id, ["a", "b"], 1)
+    await bot.end(META.stream_id, ["a", "b"])
+    reader = await world.read(META.stream_id, after=Position(snapshot.epoch, 1))
+    assert await reader.read_all() == "b"
+
+
+async def test_a_log_that_is_over_is_told_so(world: World) -> None:
+    """Its owner died between the end and the telling: the bot hears it, and the log expires."""
+    snapshot = await settle(world.log.create(META))
+    end = Entry(1, EntryKind.END, NOW, total_chunks=0, outcome=Outcome.COMPLETED)
+    world.log.append(META.stream_id, snapshot.fence, 1, [end], [])
+    bot = await world.bot()
+    await bot.link.resume(Resume(META.stream_id, VOUCHERS.sign(META)))
+    assert bot.told[-1] == Closed(META.stream_id, "completed", 0, ())
+    assert world.node.open_streams == 0
+    await world.advance(31.0)
+    assert (await world.row(META.stream_id)).outcome == "completed"
+    await world.advance(300.0)
+    with pytest.raises(PositionGone):
+        await world.read(META.stream_id)
