@@ -24,11 +24,24 @@ def settings() -> dict[str, str]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def default_relay(seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    """One relay with the default settings, for all modules that need no other ones."""
+    with running(seed, tmp_path_factory.mktemp("relay")) as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def shared_relay(
-    seed: Seed, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    seed: Seed,
+    settings: dict[str, str],
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[RelayServer]:
     """One relay for all tests of a module."""
+    if not settings:
+        yield request.getfixturevalue("default_relay")
+        return
     with running(seed, tmp_path_factory.mktemp("relay"), **settings) as server:
         yield server
 
