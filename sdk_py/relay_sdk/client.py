@@ -96,7 +96,28 @@ class Bot:
         For scripts. Raises `Unauthorized`, `Fenced` or `Rejected` where the relay refuses.
         """
         with suppress(KeyboardInterrupt):
-            asyncio.run(self._run_until_signal())
+            asyncio.run(self.run_until_signal())
+
+    async def run_until_signal(self) -> None:
+        """Do what `run` does within a loop that runs already, of the main thread."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        signals = (signal.SIGINT, signal.SIGTERM)
+
+        def on_signal() -> None:
+            stop.set()
+            for one in signals:  # a second signal does not wait for anybody
+                loop.remove_signal_handler(one)
+
+        for one in signals:
+            with suppress(NotImplementedError, RuntimeError):  # Windows; not the main thread
+                loop.add_signal_handler(one, on_signal)
+        async with self:
+            waiting = asyncio.ensure_future(stop.wait())
+            try:
+                await asyncio.wait({waiting, self._started()}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
 
     @property
     def is_connected(self) -> bool:
@@ -258,23 +279,3 @@ class Bot:
         if self._running is None:
             raise UsageError("the bot is not running: use `async with bot` or `bot.run()`")
         return self._running
-
-    async def _run_until_signal(self) -> None:
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        signals = (signal.SIGINT, signal.SIGTERM)
-
-        def on_signal() -> None:
-            stop.set()
-            for one in signals:  # a second signal does not wait for anybody
-                loop.remove_signal_handler(one)
-
-        for one in signals:
-            with suppress(NotImplementedError, RuntimeError):  # Windows; not the main thread
-                loop.add_signal_handler(one, on_signal)
-        async with self:
-            waiting = asyncio.ensure_future(stop.wait())
-            try:
-                await asyncio.wait({waiting, self._started()}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
