@@ -169,7 +169,7 @@ class PlainReader:
             self._next_sequence = max(self._next_sequence, number + 1)
         events: list[DeviceEvent] = [
             replace(part, sequence=number, position=position, repeated=repeated)
-            for part in _parts(fields)
+            for part in read_parts(fields)
         ]
         if text or not events:
             events.insert(0, Text(text, number, position, repeated))
@@ -197,11 +197,11 @@ class LingzhuReader:
         if event.event == "done":
             return [Ended(self._outcome)]
         text = _text(fields, "answer_stream")
-        return [Text(text)] if text and fields.get("type") == "answer" else _parts(fields)
+        return [Text(text)] if text and fields.get("type") == "answer" else read_parts(fields)
 
 
-def _parts(fields: Mapping[str, JsonValue]) -> list[ToolCall | FollowUp]:
-    """Return what is not text. Both protocols name it alike."""
+def read_parts(fields: Mapping[str, JsonValue]) -> list[ToolCall | FollowUp]:
+    """Return what is not text. Bots and both device protocols name it alike."""
     found: list[ToolCall | FollowUp] = []
     call, suggestions = fields.get("tool_call"), fields.get("follow_up")
     if isinstance(call, dict) and (command := _text(call, "command")):
