@@ -94,7 +94,9 @@ _ON_DEMAND = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if (module := _ON_DEMAND.get(name)) is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(module), name)
+if not TYPE_CHECKING:  # a type checker knows the names from above, and any other one is a mistake
+
+    def __getattr__(name: str) -> object:
+        if (module := _ON_DEMAND.get(name)) is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(module), name)
