@@ -375,6 +375,9 @@ def test_sender_and_receiver_agree_on_the_outcome(
     for at in breaks:
         conversation.plan(at, "break")
     settled = conversation.run(pieces)
+    if settled.outcome == "lost":
+        assert conversation.now >= SenderLimits().give_up_s, "given up too early"
+        return  # whatever the relay said of it in that time was dropped
     state = half.state()
     assert state == Closed(settled.outcome, settled.total_chunks, settled.missing)
     if settled.outcome == "completed":
@@ -382,7 +385,8 @@ def test_sender_and_receiver_agree_on_the_outcome(
         assert half.parts == parts_of(pieces)
         assert settled.missing == ()
     else:
-        assert settled.missing
+        # Without a loss only the end itself can have been dropped until the relay gave up.
+        assert settled.missing or settled.outcome == "idle"
 
 
 @settings(deadline=None, max_examples=100)
