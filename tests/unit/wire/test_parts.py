@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from relay.devices.base import JsonValue
@@ -7,6 +9,7 @@ from relay.protocol.events import Part, PartKind
 from relay.wire import parts
 from relay.wire.parts import InvalidPart
 
+PROTOCOL = Path(__file__).parents[3] / "docs" / "protocol.md"
 HIGH, LOW = "\ud83e", "\udd9e"
 EVERY_FIELD: dict[str, JsonValue] = {
     "command": "take_navigation",
@@ -117,6 +120,14 @@ def test_half_an_emoji_in_a_part_is_replaced() -> None:
     }
     joined = parts.follow_up([HIGH + LOW, LOW])
     assert parts.to_fields(joined) == {"follow_up": ["🦞", "\ufffd"]}
+
+
+def test_every_field_and_command_is_in_the_document() -> None:
+    """An SDK in another language is written from it."""
+    section = PROTOCOL.read_text(encoding="utf-8").partition("**Parts.**")[2].partition("## 5.")[0]
+    for word in (*EVERY_FIELD, *parts.COMMANDS, *(f'"{kind}"' for kind in parts.NAVI_TYPES)):
+        assert f"`{word}`" in section, word
+    assert f"above {parts.FOLLOW_UP_CHARS_MAX} characters" in section
 
 
 # --- suggestions ----------------------------------------------------------------------------
