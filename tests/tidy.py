@@ -70,7 +70,7 @@ SDK_MAY_IMPORT = ("relay.protocol", "relay.wire")
 
 NO_TEST_FILE: Mapping[str, str] = {
     "relay.protocol.events": "values without behaviour; every test of the core uses them",
-    "relay.protocol.sending": "values without behaviour; the tests of relay.protocol.sender use them",
+    "relay.protocol.sending": "values without behaviour; the sender's tests use them",
     "relay.wire.bot_messages": "values without behaviour; the tests of relay.wire.bot_* use them",
     "relay.broker.base": "ports; tests/contract runs them on every broker",
     "relay.devices.base": "a port and its values; the tests of each device use them",
