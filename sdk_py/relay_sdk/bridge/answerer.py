@@ -112,13 +112,13 @@ class Answerer:
                 if answer.turn.answer:
                     raise
                 auto = self._options.vision is Vision.AUTO
-                if auto and failure.may_be_blindness and shows_picture(messages):
+                if failure.is_passing and not retried:
+                    retried = True
+                    await asyncio.sleep(self._retry_s)
+                elif auto and failure.may_be_blindness and shows_picture(messages):
                     logger.warning("asking again without the picture: %s", failure)
                     sees = False
                     answer.turn = replace(answer.turn, blind=True)
-                elif failure.is_passing and not retried:
-                    retried = True
-                    await asyncio.sleep(self._retry_s)
                 else:
                     raise
             else:

@@ -154,6 +154,15 @@ async def test_a_model_that_cannot_see_is_asked_without_the_picture(
         assert PICTURE not in str(setup.messages)
 
 
+async def test_a_passing_failure_does_not_cost_the_picture() -> None:
+    """It is tried once more with it before the model is taken for blind."""
+    async with bridge() as setup:
+        setup.server.refuse(503, "one moment")
+        setup.server.say("A lobster.")
+        assert await setup.ask("what is this?", PICTURE) == ["A lobster."]
+        assert PICTURE in str(setup.messages)
+
+
 async def test_with_vision_on_a_picture_is_not_left_out() -> None:
     """An owner who says so wants to hear of the failure."""
     async with bridge(vision=Vision.ON) as setup:
