@@ -33,8 +33,6 @@ async def coalesce(
         reading.cancel()
         # Not `await reading`: that would swallow a cancellation of ours, or raise a second time.
         await asyncio.wait({reading})
-        if not reading.cancelled():
-            reading.exception()  # looked at, so that asyncio does not report it once more
 
 
 class _Gathered:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -87,6 +88,17 @@ async def test_a_reader_that_leaves_closes_the_model() -> None:
     assert model.closed
 
 
+async def test_a_reader_that_leaves_while_the_model_waits_closes_it() -> None:
+    """A model that was stopped between two tokens is closed, too, not left to the collector."""
+    model = Model("a", "b", "c")
+    texts = model.texts()
+    async with aclosing(coalesce(texts, chars_max=1)) as pieces:
+        assert await anext(pieces) == "a"
+        await asyncio.sleep(0)
+    assert model.produced < 3
+    assert model.closed
+
+
 async def test_a_cancelled_reader_closes_the_model() -> None:
     """Before the reader's task has ended, and the cancellation is not swallowed."""
     model = Model("a", asyncio.Event())
@@ -110,11 +122,15 @@ async def test_an_error_that_nobody_waits_for_is_not_reported(
 ) -> None:
     """A reader that left has no use for what the model says about it."""
     pause = asyncio.Event()
-    async with aclosing(coalesce(Model("a", pause, ValueError("broken")).texts())) as texts:
+    model = Model("a", pause, ValueError("broken"))
+    async with aclosing(coalesce(model.texts())) as texts:
         await anext(texts)
         pause.set()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+    assert model.closed
+    del texts
+    gc.collect()  # asyncio reports it when the task is collected
     assert caplog.records == []
 
 
