@@ -107,6 +107,9 @@ class Link:
 class Answer:
     """An answer to be read: `async for event in answer`, or `await answer.read()`.
 
+    `stream_id` is what the relay's traces call it (empty until it was asked), `outcome` the `Ended`
+    event once it was read, `connections` how many it took.
+
     Reading raises `Unauthorized` or `Rejected` where the relay does not take the question, and
     `Unreachable` where it cannot be asked. Once it was asked nothing is raised but
     `Unauthorized`: an answer that cannot be read to its end has the outcome `lost`.
@@ -123,11 +126,8 @@ class Answer:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.stream_id = ""
-        """The stream's id, as the relay's traces name it; empty where there is none (yet)."""
         self.outcome: Ended | None = None
-        """How the answer ended, once it was read."""
         self.connections = 0
-        """How many connections it took so far."""
         self._link = link
         self._body = body
         self._lingzhu = lingzhu

@@ -30,8 +30,8 @@ class Device:
     """Asks as one device of one user.
 
     All questions of one object are one conversation, which the bot may remember;
-    `new_conversation()` begins another one. Answers that were not read to their end are hung up
-    when the `async with` block ends; the bot is then told to stop.
+    `new_conversation()` begins another one, and `conversation_id` names it. Answers that were not
+    read to their end are hung up when the `async with` block ends; the bot is then told to stop.
 
     `tls` is the context of an https URL, by default the system's certificates.
     """

@@ -126,6 +126,11 @@ class Bot:
         """Return the reply to a command; use it as `with bot.reply(command) as reply`."""
         return Reply(self._bot.reply(command), self._running())
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the relay has confirmed this bot and the connection stands."""
+        return self._bot.is_connected
+
     def connected(self) -> None:
         """Wait until the relay has confirmed this bot. Raises what `run` raises."""
         self._running().call(self._bot.connected)

@@ -76,7 +76,7 @@ class FakeRelay:
 
     It knows one bot, by `token`. `limits` are the real relay's, with the same defaults; a test
     that waits for one of them makes it short. `patience_s` is how long a question waits for a
-    bot that is not connected.
+    bot that is not connected, in seconds. `connections` counts what the bot has made of them.
     """
 
     def __init__(
@@ -88,7 +88,6 @@ class FakeRelay:
     ) -> None:
         self.token = token
         self.connections = 0
-        """How many connections the bot has made so far."""
         self._limits = limits or Limits()
         self._patience_s = patience_s
         self._weather = Weather()

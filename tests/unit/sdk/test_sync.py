@@ -79,6 +79,7 @@ def test_a_sync_handler_answers(portal: Portal, relay: FakeRelay) -> None:
 
     with bot:
         bot.connected()
+        assert bot.is_connected
         assert portal.call(lambda: relay.ask("hi")).text == "You said hi."
     assert outcomes == [ReplyOutcome("completed", 1, ())]
 
@@ -325,10 +326,13 @@ def test_each_method_takes_what_the_async_one_takes(
     """Names, parameters and defaults: whoever knows the one knows the other."""
     inner = {
         "Bot": ["serve", "run_until_signal", "on_message", "on_lost"],
-        "Reply": ["__init__", "cancelled"],
+        "Reply": ["__init__", "cancelled", "opened"],
         "Answer": ["__init__"],
         "Device": [],
     }
+    properties = inspect.getmembers(original, lambda one: isinstance(one, property))
+    for name in {name for name, _ in properties} - {*inner[face.__name__]}:
+        assert isinstance(getattr(face, name), property)
     for name, method in inspect.getmembers(original, inspect.isfunction):
         public = name == "__init__" or not name.startswith("_")
         if not public or name in inner[face.__name__]:
