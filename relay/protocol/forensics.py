@@ -103,12 +103,11 @@ class Tally:
     retransmitted: bool = False
     repaired: bool = False
 
-    @property
-    def repaired_by(self) -> RepairedBy | None:
-        """What made the text whole, if anything had to."""
+    def repaired_by(self, *, whole: bool) -> RepairedBy | None:
+        """What made the text whole, if anything had to. `whole`: every sequence arrived."""
         if self.repaired:
             return RepairedBy.SUMMARY
-        return RepairedBy.RETRANSMIT if self.retransmitted else None
+        return RepairedBy.RETRANSMIT if self.retransmitted and whole else None
 
 
 def locate(missing: Ranges, total: int) -> LossPosition | None:

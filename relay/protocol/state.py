@@ -127,6 +127,8 @@ class StreamState:
     @property
     def gaps(self) -> Ranges:
         """What is to be asked for, within a window. The tail is missing only once the end came."""
+        if not self.sequencer.held_count and not self.ended:
+            return ()  # the usual chunk, in its order
         start = self.sequencer.next
         sent = self.count if self.ended else self.sequencer.accepted.highest + 1
         return self.sequencer.accepted.missing(min(sent, start + self.limits.window), start)
@@ -268,6 +270,7 @@ class StreamState:
     def report(self) -> LossReport:
         """Return how the stream went. Only to be asked once it is finished."""
         assert self.outcome is not None
+        missing = self.sequencer.accepted.missing(self.total)
         return LossReport(
             status=self.status,
             outcome=self.outcome,
@@ -275,12 +278,12 @@ class StreamState:
             total_chunks=self.total,
             total_known=self.barrier.known is not None,
             received=len(self.sequencer.accepted),
-            missing=self.sequencer.accepted.missing(self.total),
+            missing=missing,
             late=self.sequencer.late.ranges(),
             duplicates=self.tally.duplicates,
             refused=self.tally.refused,
             withheld=len(self.tally.withheld),
-            repaired_by=self.tally.repaired_by,
+            repaired_by=self.tally.repaired_by(whole=not missing),
             disagreement=self.disagreement,
             numbered_by_arrival=self.by_arrival,
             overlapped=self.overlapped,

@@ -36,7 +36,7 @@ names = any_text.filter(lambda text: text.strip() != "")
 counts = st.integers(0, 1_000_000)
 hashes = st.none() | any_text
 json_values: st.SearchStrategy[JsonValue] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | any_text,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | any_text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
     max_leaves=8,
 )

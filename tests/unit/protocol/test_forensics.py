@@ -119,4 +119,10 @@ def test_the_last_resort_names_the_repair(
     repaired: bool, retransmitted: bool, by: RepairedBy | None
 ) -> None:
     """A summary's text is further from the bot's chunks than a chunk that was sent again."""
-    assert Tally(repaired=repaired, retransmitted=retransmitted).repaired_by is by
+    assert Tally(repaired=repaired, retransmitted=retransmitted).repaired_by(whole=True) is by
+
+
+def test_what_was_asked_for_in_vain_repaired_nothing() -> None:
+    """Some chunks came again and others never did: the loss stays a loss."""
+    assert Tally(retransmitted=True).repaired_by(whole=False) is None
+    assert Tally(repaired=True).repaired_by(whole=False) is RepairedBy.SUMMARY
