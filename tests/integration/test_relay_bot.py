@@ -124,7 +124,9 @@ async def test_a_model_speaks_on_the_glasses(
     server.script(text("你好"), text("\n\n"), burst(*words), finish(), usage(207), DONE)
     server.say("Yes.")
     user = relay.bot().user_id
-    async with relay_bot(relay, 0, *model(server, "--system-prompt", "Be brief.")) as bot:
+    # The detailed log, too, holds neither a secret nor what was said.
+    more = ("--system-prompt", "Be brief.", "--verbose")
+    async with relay_bot(relay, 0, *model(server, *more)) as bot:
         answer = await glasses.ask_and_read(asking(user, "hi", "conversation 1"))
         assert_finished(answer)
         assert answer.text == "你好\n\n" + "".join(words)
@@ -137,6 +139,8 @@ async def test_a_model_speaks_on_the_glasses(
         "assistant",
         "user",
     ]
+    assert "Be brief." not in bot.said
+    assert "word7" not in bot.said
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     row = relay.trace(answer.stream_id)
     assert (row["status"], row["sse_content"]) == ("completed", answer.text)

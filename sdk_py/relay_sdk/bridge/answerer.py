@@ -109,8 +109,6 @@ class Answerer:
             try:
                 await self._write(answer, completion)
             except ModelFailure as failure:
-                if answer.turn.answer:
-                    raise
                 auto = self._options.vision is Vision.AUTO
                 if failure.is_passing and not retried:
                     retried = True

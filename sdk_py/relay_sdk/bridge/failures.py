@@ -80,7 +80,7 @@ class ModelFailure(Exception):
 
     @property
     def is_passing(self) -> bool:
-        """Whether asking again at once may help."""
+        """Whether asking again at once may help. Never so once the answer has begun."""
         return self.kind in _PASSING
 
     @property

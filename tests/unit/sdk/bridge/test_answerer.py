@@ -13,7 +13,7 @@ from relay_sdk.bridge.memory import MemoryLimits
 from relay_sdk.bridge.options import Vision
 from relay_sdk.errors import ReplyClosed
 from tests.support.bridge import bridge
-from tests.support.openai_server import CUT, DONE, burst, call, finish, text
+from tests.support.openai_server import CUT, DONE, burst, call, finish, text, usage
 
 ENGLISH = {"lang": "en-US"}
 PICTURE = "https://cdn.example/photo.webp"
@@ -348,9 +348,9 @@ async def test_an_answer_that_the_relay_closes_stops_the_model() -> None:
 async def test_the_status_line_counts_answers_and_tokens() -> None:
     """How it ended, how many tokens, how fast the first one came."""
     async with bridge() as setup:
-        setup.server.say("Hel", "lo")
+        setup.server.script(text("Hel"), text("lo"), finish(), usage(3), DONE)
         await setup.ask("hi")
         line = setup.status.text()
         assert "0 answering" in line
-        assert "last: completed, 2 tokens in " in line
+        assert "last: completed, 3 tokens in " in line
         assert "first after" in line

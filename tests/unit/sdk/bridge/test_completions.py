@@ -107,6 +107,13 @@ async def test_the_usage_counts_the_tokens(server: OpenAIServer, completion: Com
     assert completion.tokens == 17
 
 
+async def test_the_reason_of_the_end_stands(server: OpenAIServer, completion: Completion) -> None:
+    """Some endpoints send parts behind it that say nothing."""
+    server.script(text("Hello"), finish("length"), part({}), DONE)
+    await read(completion)
+    assert completion.finish_reason == "length"
+
+
 async def test_tool_calls_are_put_together(server: OpenAIServer, completion: Completion) -> None:
     """From pieces, while text may come before them."""
     server.script(
