@@ -16,6 +16,7 @@ from relay_sdk import (
     DeviceTimes,
     Ended,
     Rejected,
+    ReplyOutcome,
     Text,
     Unauthorized,
 )
@@ -78,6 +79,44 @@ async def test_cuts_between_device_and_relay_lose_and_repeat_nothing(
     assert answer.text == "".join(pieces)
     assert answer.outcome == Ended("completed", 200)
     assert answer.connections > 1
+
+
+async def test_a_relay_that_is_killed_costs_not_a_character(own_relay: RelayServer) -> None:
+    """SIGKILL in mid-stream, memory broker: the device reads each character once, by itself."""
+    own_relay.start()
+    bot = Bot(own_relay.url, own_relay.bot().token, times=QUICK)
+    go_on = asyncio.Event()
+    outcomes: asyncio.Queue[ReplyOutcome] = asyncio.Queue()
+
+    @bot.on_command
+    async def answer(command: Command) -> None:
+        async with bot.reply(command) as reply:
+            for number in range(100):
+                if number == 50:
+                    await go_on.wait()
+                await reply.write(f"{number}, ")
+        outcomes.put_nowait(await reply.closed())
+
+    async with bot:
+        await bot.connected()
+        user_id = own_relay.bot().user_id
+        async with Device(own_relay.url, own_relay.key, user_id=user_id, times=TIMES) as device:
+            answered = device.ask("hi", repeats=True)
+            repeated: list[int | None] = []
+            new: list[int | None] = []
+            async for event in answered:
+                if not isinstance(event, Text):
+                    continue
+                (repeated if event.repeated else new).append(event.sequence)
+                if len(new) == 50 and not go_on.is_set():
+                    await asyncio.to_thread(own_relay.kill)
+                    await asyncio.to_thread(own_relay.start)
+                    go_on.set()
+        assert (await outcomes.get()).whole
+    assert new == list(range(100))
+    assert repeated == list(range(50))
+    assert answered.text == "".join(f"{number}, " for number in range(100))
+    assert answered.outcome == Ended("completed", 100)
 
 
 async def test_what_the_device_says_reaches_the_handler(relay: RelayServer) -> None:
