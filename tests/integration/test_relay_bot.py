@@ -141,6 +141,7 @@ async def test_a_model_speaks_on_the_glasses(
     ]
     assert "Be brief." not in bot.said
     assert "word7" not in bot.said
+    assert "HTTP Request" not in bot.said
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     row = relay.trace(answer.stream_id)
     assert (row["status"], row["sse_content"]) == ("completed", answer.text)
