@@ -125,4 +125,4 @@ def test_the_help_recommends_the_environment(capsys: pytest.CaptureFixture[str])
     assert exit_info.value.code == 0
     help_text = " ".join(capsys.readouterr().out.split())
     assert "Keep secrets in the environment: RELAY_TOKEN" in help_text
-    assert "--relay URL, --url URL" in help_text
+    assert "--url URL" in help_text
