@@ -67,6 +67,10 @@ _TEXTS: Mapping[FailureKind, Mapping[str, str]] = {
     },
 }
 
+# Older versions of the library let the errors of httpx through in mid-stream.
+_TIMEOUTS = frozenset({"APITimeoutError", "TimeoutException"})
+_CONNECTION_ERRORS = frozenset({"APIConnectionError", "TransportError"})
+
 _PASSING = frozenset({FailureKind.SERVER, FailureKind.UNREACHABLE})
 _MAY_BE_BLIND = frozenset({FailureKind.MODEL, FailureKind.REQUEST, FailureKind.SERVER})
 
@@ -105,11 +109,11 @@ def read_failure(error: Exception, endpoint: Endpoint, *, begun: bool) -> ModelF
     detail = _detail(error, endpoint)
     if isinstance(status, int):
         return _refused(status, detail, endpoint)
-    if "APITimeoutError" in names:
+    if names & _TIMEOUTS:
         return ModelFailure(FailureKind.TIMEOUT, f"{endpoint} has been silent for too long")
-    if "APIConnectionError" in names and begun:
+    if names & _CONNECTION_ERRORS and begun:
         return ModelFailure(FailureKind.CUT, f"{endpoint} broke off in the middle of the answer")
-    if "APIConnectionError" in names:
+    if names & _CONNECTION_ERRORS:
         cause = error.__cause__ or error
         hint = f": {endpoint.is_it_running}" if endpoint.is_it_running else ""
         return ModelFailure(

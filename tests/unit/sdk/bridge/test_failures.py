@@ -27,6 +27,14 @@ class APITimeoutError(APIConnectionError):
     pass
 
 
+class TransportError(Exception):
+    """Named as httpx names it."""
+
+
+class TimeoutException(TransportError):
+    pass
+
+
 class APIStatusError(APIError):
     def __init__(self, status_code: int, message: str) -> None:
         super().__init__(message)
@@ -67,6 +75,8 @@ def test_a_status_says_whose_fault_it_is(status: int, kind: FailureKind, told: s
         (APITimeoutError("x"), False, FailureKind.TIMEOUT, "silent for too long"),
         (APIConnectionError("x"), False, FailureKind.UNREACHABLE, "is Ollama running?"),
         (APIConnectionError("x"), True, FailureKind.CUT, "broke off in the middle"),
+        (TransportError("x"), True, FailureKind.CUT, "broke off in the middle"),
+        (TimeoutException("x"), True, FailureKind.TIMEOUT, "silent for too long"),
         (APIError("overloaded"), False, FailureKind.SERVER, "reports an error: overloaded"),
         (APIError("overloaded"), True, FailureKind.CUT, "reports an error: overloaded"),
         (ValueError("char 3"), False, FailureKind.SERVER, "no chat completion: char 3"),
