@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
 from functools import partial
@@ -22,13 +21,14 @@ from relay.broker.base import (
 )
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, JsonValue, StreamView
-from relay.errors import LimitReached, PositionGone, RelayError, UnknownStream
+from relay.errors import BrokerError, LimitReached, PositionGone, RelayError, UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, BotTransport
 from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
+from relay.node.registry import Registry
 from relay.node.resumption import Resumption
 from relay.node.stream import NodeStream
 from relay.node.subscriber import Subscription
@@ -40,9 +40,6 @@ from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.jsontext import dumps
-
-EXPIRED_MAX = 10_000
-"""How many expired streams are remembered, to answer 410 instead of 404."""
 
 ROW_WAIT_SECONDS = 60.0
 """How much longer than its retention a log is kept for a tracer that is behind."""
@@ -91,9 +88,7 @@ class Node:
         self._limits = limits_of(settings)
         self._tracer = tracer
         self._new_id = new_id or partial(secrets.token_hex, 16)
-        self._streams: dict[str, NodeStream] = {}
-        self._newest: dict[tuple[int, str], str] = {}
-        self._expired: OrderedDict[str, int] = OrderedDict()
+        self._registry = Registry()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         loop_call_later = call_later or asyncio.get_running_loop().call_later
@@ -104,7 +99,7 @@ class Node:
             durability=log.durability,
             limits=self._limits,
             new_id=self._new_id,
-            find=self._streams.get,
+            find=self._registry.get,
             background=self._background,
         )
         ttl_s = settings.stream_max_seconds
@@ -130,7 +125,7 @@ class Node:
     @property
     def open_streams(self) -> int:
         """How many streams have not ended."""
-        return sum(stream.finished_at is None for stream in self._streams.values())
+        return sum(stream.finished_at is None for stream in self._registry.streams())
 
     @property
     def draining(self) -> bool:
@@ -165,11 +160,21 @@ class Node:
         stream.record.note("request_received", now, message_id=ask.conversation_id)
         if bot_id is None:
             await self._stop(stream, Outcome.UNBOUND, "no bot is bound to this user")
-        elif not await self._post(meta, execute_command(ask, meta)):
-            await self._stop(stream, Outcome.BOT_OFFLINE, "the bot was not connected")
         else:
-            stream.record.note("command_sent", now, bot_id=bot_id)
+            await self._ask(stream, execute_command(ask, meta))
         return stream.view
+
+    async def _ask(self, stream: NodeStream, command: dict[str, JsonValue]) -> None:
+        meta = stream.record.meta
+        try:
+            is_online = await self._post(meta, command)
+        except BrokerError as error:
+            await self._stop(stream, Outcome.LOST, f"not asked: {type(error).__name__}")
+            return
+        if is_online:
+            stream.record.note("command_sent", self.now(), bot_id=meta.bot_id)
+        else:
+            await self._stop(stream, Outcome.BOT_OFFLINE, "the bot was not connected")
 
     async def subscribe(
         self,
@@ -188,9 +193,9 @@ class Node:
         `UnknownStream`, also for a key that did not open the stream, and `PositionGone`
         where the stream has expired or the position is of another log.
         """
-        if after is not None and stream_id not in self._streams:
+        if after is not None and self._registry.get(stream_id) is None:
             await self._resumption.wait_for(stream_id, self.now())
-        stream = self._readable(stream_id, access_key_id)
+        stream = self._registry.readable(stream_id, access_key_id)
         if after is None:
             return stream.subscribe(self._log, device, after=0)
         if after.epoch != stream.view.epoch:
@@ -204,22 +209,10 @@ class Node:
 
         Only among those that the access key opened. Raises `UnknownStream`.
         """
-        stream_id = session_id
-        if session_id not in self._streams:
-            stream_id = self._newest.get((access_key_id, session_id), session_id)
-        stream = self._readable(stream_id, access_key_id)
+        stream = self._registry.find(access_key_id, session_id)
         if bot_id is not None and stream.record.meta.bot_id != bot_id:
             raise UnknownStream(session_id)
         return stream.stream_id
-
-    def _readable(self, stream_id: str, access_key_id: int | None) -> NodeStream:
-        stream = self._streams.get(stream_id)
-        owner = stream.record.meta.access_key_id if stream else self._expired.get(stream_id)
-        if owner is None or access_key_id not in (None, owner):
-            raise UnknownStream(stream_id)
-        if stream is None:
-            raise PositionGone("this stream has ended and its retention is over")
-        return stream
 
     # --- bots ---------------------------------------------------------------------------
 
@@ -240,7 +233,7 @@ class Node:
 
     def stream_of(self, bot_id: int, stream_id: str) -> NodeStream | None:
         """See `LinkHost.stream_of`."""
-        stream = self._streams.get(stream_id)
+        stream = self._registry.get(stream_id)
         if stream is None or stream.record.meta.bot_id != bot_id:
             return None
         return stream
@@ -251,7 +244,7 @@ class Node:
         What is stored of it has been sent when it returns True.
         """
         stream = self.stream_of(link.bot_id, stream_id)
-        if stream is None and stream_id not in self._expired and not self._draining:
+        if stream is None and not self._registry.has_expired(stream_id) and not self._draining:
             stream = await self._resumption.reopen(
                 link.bot_id, stream_id, voucher, self.now(), self._adopt
             )
@@ -292,8 +285,7 @@ class Node:
             moved=self._moved,
             settled=self._settled,
         )
-        self._streams[meta.stream_id] = stream
-        self._newest[meta.access_key_id, meta.conversation_id] = meta.stream_id
+        self._registry.add(stream)
         self._moved(stream)
         return stream
 
@@ -316,7 +308,7 @@ class Node:
             self._switchboard.retire(stream)
 
     def _due(self, key: Hashable, now: float) -> None:
-        stream = self._streams.get(str(key))
+        stream = self._registry.get(str(key))
         if stream is None:
             return
         if stream.finished_at is None:
@@ -355,14 +347,8 @@ class Node:
             # The row is made from the log, and the tracer has not got to it yet.
             self._deadlines.set(stream.stream_id, now + 1.0)
             return
-        meta = stream.record.meta
-        del self._streams[stream.stream_id]
-        if self._newest.get((meta.access_key_id, meta.conversation_id)) == stream.stream_id:
-            del self._newest[meta.access_key_id, meta.conversation_id]
+        self._registry.expire(stream)
         self._switchboard.forget(stream)
-        self._expired[stream.stream_id] = meta.access_key_id
-        while len(self._expired) > EXPIRED_MAX:
-            self._expired.popitem(last=False)
         dropped = self._log.drop(stream.stream_id)
         if dropped is not None:
             self._background(dropped)
@@ -373,7 +359,7 @@ class Node:
         """Take no new work, tell bots to come back later, and trace what is open."""
         self._draining = True
         await self._rest()
-        for stream in list(self._streams.values()):
+        for stream in self._registry.streams():
             if stream.finished_at is None and not stream.owner.dead:
                 await self._stop(stream, Outcome.CANCELLED, "the relay is shutting down")
             stream.consider_trace(abandoned=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.broker.base import LogSnapshot, StreamMeta
+from relay.broker.base import Letter, LogSnapshot, StreamMeta
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, LimitReached
@@ -15,6 +15,7 @@ from relay.node.node import Node, limits_of
 from relay.node.tracer import Tracer
 from relay.protocol.events import Chunk
 from relay.protocol.limits import Limits
+from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.bot import Closed, Command
 from tests.support.brokers import DelayedLog
@@ -212,3 +213,20 @@ async def test_answers_of_one_node_never_mix(world: World) -> None:
         await bots[number % 5].end(view.stream_id, texts)
         assert await readers[number].read_all() == "".join(texts)
     assert replace(bots[0].closed[0], stream_id="") == Closed("", "completed", 3, ())
+
+
+async def test_a_question_that_cannot_be_handed_over_is_an_answer_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mailbox that fails must not leave the device waiting for the idle limit."""
+    world = World()
+
+    def fail(_letter: Letter) -> bool:
+        raise BrokerUnavailable("the mailbox is away")
+
+    monkeypatch.setattr(world.mailbox, "post", fail)
+    view = await world.ask()
+    reader = await world.read(view.stream_id)
+    await reader.read_all()
+    assert reader.end.outcome is Outcome.LOST
+    assert (await world.row(view.stream_id)).outcome == "lost"

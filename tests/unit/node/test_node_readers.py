@@ -9,7 +9,7 @@ import pytest
 
 from relay.broker.memory import MemoryLog
 from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
-from relay.node import node as node_module
+from relay.node import registry
 from relay.node.node import ROW_WAIT_SECONDS
 from relay.protocol.events import Position
 from tests.support.brokers import DelayedLog
@@ -198,7 +198,7 @@ async def test_so_many_expired_streams_are_remembered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest becomes unknown: 410 is a courtesy and no reason to fill the memory."""
-    monkeypatch.setattr(node_module, "EXPIRED_MAX", 2)
+    monkeypatch.setattr(registry, "EXPIRED_MAX", 2)
     streams = [(await world.ask(bot_id=None)).stream_id for _ in range(3)]
     await world.advance(31.0)
     await world.rows()

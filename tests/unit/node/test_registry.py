@@ -1,0 +1,43 @@
+"""The streams that a node keeps. Who may read them: tests/unit/node/test_node_readers.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.errors import PositionGone, UnknownStream
+from relay.node.registry import Registry
+from tests.support.node import KEY, World
+
+
+async def test_a_stream_is_kept_until_it_expires() -> None:
+    """Behind that it is remembered for its readers, and for nobody else."""
+    world = World()
+    stream = world.node.stream_of(1, (await world.ask()).stream_id)
+    assert stream is not None
+    registry = Registry()
+    registry.add(stream)
+    assert registry.streams() == (stream,)
+    assert registry.get(stream.stream_id) is registry.readable(stream.stream_id, KEY) is stream
+    assert registry.find(KEY, "c") is stream
+    registry.expire(stream)
+    assert registry.streams() == ()
+    assert registry.has_expired(stream.stream_id)
+    with pytest.raises(PositionGone):
+        registry.readable(stream.stream_id, KEY)
+    with pytest.raises(UnknownStream):
+        registry.readable(stream.stream_id, KEY + 1)
+    with pytest.raises(UnknownStream):
+        registry.find(KEY, "c")
+
+
+async def test_an_older_stream_of_a_conversation_leaves_the_newer_one_in_its_place() -> None:
+    """Its retention ends first, and must not take the conversation with it."""
+    world = World()
+    registry = Registry()
+    streams = [world.node.stream_of(1, (await world.ask()).stream_id) for _ in range(2)]
+    for stream in streams:
+        assert stream is not None
+        registry.add(stream)
+    assert streams[0] is not None
+    registry.expire(streams[0])
+    assert registry.find(KEY, "c") is streams[1]
