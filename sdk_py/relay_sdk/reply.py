@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
+from relay.protocol.events import Part
+from relay.wire import parts
 from relay_sdk.errors import ReplyClosed, UsageError
 from relay_sdk.streams import ReplyOutcome, Stream, Streams
+
+ToolCommand = Literal["take_photo", "take_navigation", "notify_agent_off", "control_calendar"]
+"""What glasses can be asked to do."""
 
 _ERROR_CHARS_MAX = 2_000
 
@@ -47,24 +52,82 @@ class Reply:
         Raises `ReplyClosed` where the relay has closed the answer, and `UsageError` after
         the answer's end.
         """
+        await self._ready()
+        self._streams.write(self._stream, text)
+
+    async def tool_call(self, command: ToolCommand, **fields: str | bool) -> None:
+        """Ask the glasses to do something; it takes its place between the texts.
+
+        `command` and `fields` are those of docs/protocol.md, section 4, for example
+        `tool_call("take_navigation", poi_name="the station", navi_type="1")`. After
+        `take_photo` the photo comes as the next command of the same conversation. Raises
+        `UsageError` where a field is not known or has a wrong value, else as `write` does.
+        """
+        try:
+            part = parts.tool_call({"command": command, **fields})
+        except parts.InvalidPart as error:
+            raise UsageError(str(error)) from None
+        await self._write_part(part)
+
+    async def take_photo(self) -> None:
+        """Ask for a photo; it comes as the next command of the same conversation."""
+        await self.tool_call("take_photo")
+
+    async def navigate(self, place: str, *, by: Literal["car", "foot", "bicycle"]) -> None:
+        """Start the navigation to a place."""
+        kind = ("car", "foot", "bicycle").index(by)
+        await self.tool_call(
+            "take_navigation", action="open", poi_name=place, navi_type=parts.NAVI_TYPES[kind]
+        )
+
+    async def create_event(self, title: str, *, start: str, end: str) -> None:
+        """Put an event into the calendar; the times are `YYYY-MM-DD HH:MM:SS` where the user is."""
+        await self.tool_call(
+            "control_calendar", action="create", title=title, start_time=start, end_time=end
+        )
+
+    async def leave_agent(self) -> None:
+        """Tell the glasses that the conversation with this agent is over."""
+        await self.tool_call("notify_agent_off")
+
+    async def follow_up(self, *suggestions: str) -> None:
+        """Suggest one to three next questions, shown behind the answer; the last call counts.
+
+        Raises `UsageError` for none, too many, blank or too long ones, else as `write` does.
+        """
+        try:
+            part = parts.follow_up(list(suggestions))
+        except parts.InvalidPart as error:
+            raise UsageError(str(error)) from None
+        await self._write_part(part)
+
+    async def _write_part(self, part: Part) -> None:
+        await self._ready()
+        self._streams.write_part(self._stream, part)
+
+    async def _ready(self) -> None:
+        """Wait for room. Raises where nothing can be written any more."""
         self._opened = True
         await self._stream.room()
         if (outcome := self._stream.outcome) is not None:
             raise ReplyClosed(outcome.outcome)
         if self._stream.sender.ended:
             raise UsageError("this reply has ended; write before the end of its `async with` block")
-        self._streams.write(self._stream, text)
 
     async def end(self) -> None:
         """End the answer. The end of the `async with` block does it, too."""
         self._opened = True
         self._streams.end(self._stream)
 
-    async def fail(self, error: str) -> None:
-        """End the answer as failed. `error` is for the relay's trace, not for the device."""
+    async def fail(self, error: str, *, shown: str = "") -> None:
+        """End the answer as failed.
+
+        `error` is for the relay's trace. `shown` is for the person who asked, in their
+        language; without it the relay shows a sentence of its own.
+        """
         self._opened = True
         if not self._cancelled:
-            self._streams.abort(self._stream, error[:_ERROR_CHARS_MAX])
+            self._streams.abort(self._stream, error[:_ERROR_CHARS_MAX], shown[:_ERROR_CHARS_MAX])
 
     def cancelled(self) -> None:
         """The relay has taken the question back and is about to close the stream itself."""

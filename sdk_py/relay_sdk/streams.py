@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from relay.protocol.events import Abort, Chunk, End
+from relay.protocol.events import Abort, Chunk, End, Part
 from relay.protocol.rangeset import Ranges
 from relay.protocol.sender import StreamSender
 from relay.protocol.sending import (
@@ -123,9 +123,13 @@ class Streams:
         """End the answer."""
         self._perform(stream, stream.sender.end(self._now()))
 
-    def abort(self, stream: Stream, error: str) -> None:
-        """End the answer as failed."""
-        self._perform(stream, stream.sender.abort(error, self._now()))
+    def write_part(self, stream: Stream, part: Part) -> None:
+        """Send a tool call or suggestions, behind the text written so far."""
+        self._perform(stream, stream.sender.write_part(part, self._now()))
+
+    def abort(self, stream: Stream, error: str, shown: str = "") -> None:
+        """End the answer as failed; `shown` is what the device shows."""
+        self._perform(stream, stream.sender.abort(error, self._now(), shown))
 
     # --- what the relay says ------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
-from relay.protocol.events import Abort, Chunk, End
+from relay.protocol.events import Abort, Chunk, End, Part, PartKind
 from relay.protocol.sending import Closed, SenderLimits
 from relay_sdk.errors import ReplyClosed, UsageError
 from relay_sdk.reply import Reply
@@ -101,3 +102,72 @@ async def test_closed_returns_the_outcome_to_everybody_who_asks() -> None:
     assert await wire.reply.closed() == expected
     assert wire.reply.outcome == expected
     assert expected.whole
+
+
+async def test_a_tool_call_takes_its_place_between_the_texts() -> None:
+    """It is a chunk like any other: numbered, acknowledged, sent again."""
+    wire = Wire()
+    async with wire.reply as reply:
+        await reply.write("This way. ")
+        await reply.navigate("the station", by="foot")
+        await reply.write("Good luck!")
+    chunks = [message for message in wire.sent if isinstance(message, Chunk)]
+    assert [chunk.sequence for chunk in chunks] == [0, 1, 2]
+    part = chunks[1].part
+    assert part is not None
+    assert part.kind is PartKind.TOOL_CALL
+    assert json.loads(part.body) == {
+        "command": "take_navigation",
+        "action": "open",
+        "poi_name": "the station",
+        "navi_type": "1",
+    }
+
+
+async def test_each_tool_has_a_method() -> None:
+    """And what they send is what `tool_call` sends with the same fields."""
+    wire, plain = Wire(), Wire()
+    await wire.reply.take_photo()
+    await wire.reply.create_event("tea", start="2026-03-01 16:00:00", end="2026-03-01 17:00:00")
+    await wire.reply.leave_agent()
+    await plain.reply.tool_call("take_photo")
+    await plain.reply.tool_call(
+        "control_calendar",
+        action="create",
+        title="tea",
+        start_time="2026-03-01 16:00:00",
+        end_time="2026-03-01 17:00:00",
+    )
+    await plain.reply.tool_call("notify_agent_off")
+    assert wire.sent == plain.sent
+    assert len(wire.sent) == 3
+
+
+async def test_a_tool_call_that_the_relay_would_refuse_is_explained_at_once() -> None:
+    """The field is named, nothing is sent, and the answer goes on."""
+    wire = Wire()
+    with pytest.raises(UsageError, match="speed"):
+        await wire.reply.tool_call("take_photo", speed="fast")
+    with pytest.raises(UsageError, match="navi_type"):
+        await wire.reply.tool_call("take_navigation", navi_type="9")
+    assert wire.sent == []
+
+
+async def test_suggestions_are_a_part_of_their_own() -> None:
+    """One to three, none of them blank or long."""
+    wire = Wire()
+    await wire.reply.follow_up("And tomorrow?", "Thanks")
+    (message,) = wire.sent
+    assert isinstance(message, Chunk)
+    assert message.part == Part(PartKind.FOLLOW_UP, '["And tomorrow?","Thanks"]')
+    for bad in ((), ("a", "b", "c", "d"), (" ",), ("x" * 101,)):
+        with pytest.raises(UsageError, match="follow_up"):
+            await wire.reply.follow_up(*bad)
+    assert len(wire.sent) == 1
+
+
+async def test_what_is_shown_of_a_failure_is_apart_from_what_is_traced() -> None:
+    """The first is for the person who asked, the second for the operator."""
+    wire = Wire()
+    await wire.reply.fail("upstream 502", shown="The model is away. Please ask again.")
+    assert wire.sent == [Abort("upstream 502", "The model is away. Please ask again.")]
