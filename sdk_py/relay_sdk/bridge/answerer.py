@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -91,7 +91,7 @@ class Answerer:
                 await self._call_device(answer, completion)
             except ModelFailure as failure:
                 logger.error("answer %s: %s", answer.command.stream_id, failure)  # noqa: TRY400 - the line says it all
-                await _fail(reply, failure, answer.command.device.lang)
+                await reply.fail(failure.kind, shown=failure.shown(answer.command.device.lang))
             finally:
                 # Also where the answer broke off or was cancelled: the user has seen this much.
                 if answer.turn.answer or answer.turn.calls:
@@ -139,11 +139,11 @@ class Answerer:
         unusable: list[str] = []
         for call in completion.calls:
             try:
-                fields = read_call(call, self._options.tools)
+                command, fields = read_call(call, self._options.tools)
             except UnusableCall as error:
                 unusable.append(str(error))
                 continue
-            await _send_call(answer.reply, call.name, fields)
+            await answer.reply.tool_call(command, **fields)
             answer.turn = replace(answer.turn, calls=(*answer.turn.calls, call))
         if not unusable:
             return
@@ -164,24 +164,6 @@ class Answerer:
     def _request(self, command: Command, messages: list[Message]) -> Request:
         user = _session(command) if self._options.keeps_sessions else ""
         return Request(messages, self._tools, user)
-
-
-# The seam to what `Reply` learns next: tool calls, and a failure that the glasses show.
-
-
-async def _send_call(reply: Reply, name: str, fields: Mapping[str, str]) -> None:
-    send: Callable[..., Awaitable[None]] | None = getattr(reply, "tool_call", None)
-    if send is None:
-        raise ModelFailure(FailureKind.TOOL, "this SDK cannot send tool calls yet")
-    await send(name, **fields)
-
-
-async def _fail(reply: Reply, failure: ModelFailure, lang: str) -> None:
-    fail: Callable[..., Awaitable[None]] = reply.fail
-    try:
-        await fail(failure.kind, shown=failure.shown(lang))
-    except TypeError:
-        await fail(failure.kind)
 
 
 def _conversation(command: Command) -> tuple[str, str]:

@@ -12,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from relay.devices.base import JsonValue
 from relay_sdk.bridge.memory import TAKE_PHOTO
 from relay_sdk.bridge.tool_calls import ToolCall
+from relay_sdk.reply import ToolCommand
+
+FIELD_CHARS_MAX = 200
+"""A call is one chunk and cannot be split."""
 
 _NAVI_TYPES = {"drive": "0", "walk": "1", "ride": "2"}
 
@@ -24,7 +28,7 @@ def _one_of(description: str, *values: str) -> dict[str, JsonValue]:
     return {"type": "string", "enum": list(values), "description": description}
 
 
-_FUNCTIONS: Mapping[str, tuple[str, dict[str, JsonValue], Sequence[str]]] = {
+_FUNCTIONS: Mapping[ToolCommand, tuple[str, dict[str, JsonValue], Sequence[str]]] = {
     TAKE_PHOTO: (
         "Take a photo of what the user sees, to answer about it. It comes in the next message.",
         {},
@@ -55,7 +59,7 @@ _FUNCTIONS: Mapping[str, tuple[str, dict[str, JsonValue], Sequence[str]]] = {
     ),
 }
 
-DEVICE_TOOLS = tuple(_FUNCTIONS)
+DEVICE_TOOLS: tuple[ToolCommand, ...] = tuple(_FUNCTIONS)
 """The names that may be enabled."""
 
 
@@ -63,12 +67,12 @@ class UnusableCall(ValueError):
     """A model's call that cannot be given to the glasses; the message says why."""
 
 
-def declare(names: Sequence[str]) -> list[JsonValue]:
+def declare(names: Sequence[ToolCommand]) -> list[JsonValue]:
     """Return the declarations of these tools, as `tools` of a chat completion has them."""
     return [_declaration(name) for name in names]
 
 
-def _declaration(name: str) -> JsonValue:
+def _declaration(name: ToolCommand) -> JsonValue:
     description, properties, required = _FUNCTIONS[name]
     parameters: dict[str, JsonValue] = {
         "type": "object",
@@ -82,15 +86,16 @@ def _declaration(name: str) -> JsonValue:
     }
 
 
-def read_call(call: ToolCall, enabled: Sequence[str]) -> dict[str, str]:
-    """Return the fields of a device's tool call. Raises `UnusableCall`.
+def read_call(call: ToolCall, enabled: Sequence[ToolCommand]) -> tuple[ToolCommand, dict[str, str]]:
+    """Return a model's call as `Reply.tool_call` takes it. Raises `UnusableCall`.
 
     Models invent functions and fields and forget others: fields that are not declared are dropped,
     what is required must be there.
     """
-    if call.name not in enabled:
+    command = next((name for name in enabled if name == call.name), None)
+    if command is None:
         raise UnusableCall(f"there is no function {call.name!r}")
-    _, properties, required = _FUNCTIONS[call.name]
+    _, properties, required = _FUNCTIONS[command]
     try:
         arguments = json.loads(call.arguments or "{}")
     except ValueError:
@@ -102,10 +107,10 @@ def read_call(call: ToolCall, enabled: Sequence[str]) -> dict[str, str]:
     for name in required:
         if name not in fields:
             raise UnusableCall(f"{call.name} without {name}")
-    return _translated(call.name, fields)
+    return command, _translated(command, fields)
 
 
-def _translated(name: str, fields: dict[str, str]) -> dict[str, str]:
+def _translated(name: ToolCommand, fields: dict[str, str]) -> dict[str, str]:
     match name:
         case "take_navigation":
             if fields["action"] not in {"open", "close"}:
@@ -124,4 +129,4 @@ def _translated(name: str, fields: dict[str, str]) -> dict[str, str]:
 
 
 def _string(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip()[:FIELD_CHARS_MAX] if isinstance(value, str) else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from relay.devices.base import JsonValue
 from relay_sdk.bridge.tool_calls import ToolCall
@@ -20,7 +21,7 @@ Message = dict[str, JsonValue]
 ConversationKey = tuple[str, str]
 """User and conversation. Never joined into one string: `("a", "b:c")` is not `("a:b", "c")`."""
 
-TAKE_PHOTO = "take_photo"
+TAKE_PHOTO: Final = "take_photo"
 _PLACEHOLDERS = frozenset({"[图片]", "[image]"})
 """What the relay puts for the words of a lone picture (relay/devices/texts.py)."""
 

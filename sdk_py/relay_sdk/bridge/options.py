@@ -10,6 +10,7 @@ from enum import StrEnum
 from relay_sdk.bridge.device_tools import DEVICE_TOOLS
 from relay_sdk.bridge.endpoint import OTHER, PRESETS, Endpoint, Preset
 from relay_sdk.bridge.memory import MemoryLimits
+from relay_sdk.reply import ToolCommand
 
 
 class Vision(StrEnum):
@@ -28,7 +29,7 @@ class ModelOptions:
     endpoint: Endpoint
     system_prompt: str = ""
     vision: Vision = Vision.AUTO
-    tools: tuple[str, ...] = ()
+    tools: tuple[ToolCommand, ...] = ()
     """The device tools that the model may call."""
     memory: MemoryLimits = field(default_factory=MemoryLimits)
     keeps_sessions: bool = False
@@ -157,14 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _tools(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    for name in names:
-        if name not in DEVICE_TOOLS:
-            raise argparse.ArgumentTypeError(
-                f"there is no tool {name!r}; there are {', '.join(DEVICE_TOOLS)}"
-            )
-    return names
+def _tools(text: str) -> tuple[ToolCommand, ...]:
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if unknown := names.difference(DEVICE_TOOLS):
+        raise argparse.ArgumentTypeError(
+            f"there is no tool {min(unknown)!r}; there are {', '.join(DEVICE_TOOLS)}"
+        )
+    return tuple(tool for tool in DEVICE_TOOLS if tool in names)
 
 
 def _count(text: str) -> int:

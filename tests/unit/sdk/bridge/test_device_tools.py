@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from relay.protocol.sending import SenderLimits
 from relay.wire import parts
 from relay_sdk.bridge.device_tools import DEVICE_TOOLS, UnusableCall, declare, read_call
 from relay_sdk.bridge.tool_calls import ToolCall
@@ -12,7 +13,9 @@ from relay_sdk.bridge.tool_calls import ToolCall
 def called(name: str, arguments: object) -> dict[str, str]:
     """Return the fields that a model's call has for the glasses."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return read_call(ToolCall("c", name, text), DEVICE_TOOLS)
+    command, fields = read_call(ToolCall("c", name, text), DEVICE_TOOLS)
+    assert command == name
+    return fields
 
 
 def test_every_command_of_the_glasses_can_be_enabled() -> None:
@@ -92,6 +95,14 @@ def test_a_call_that_makes_no_sense_says_why(name: str, arguments: object, why: 
     """Nothing is sent to the glasses then."""
     with pytest.raises(UnusableCall, match=why):
         called(name, arguments)
+
+
+def test_a_call_fits_into_a_chunk_whatever_the_model_writes() -> None:
+    """A chunk with a call cannot be split, so the fields are cut."""
+    worst = "\x01" * 10_000
+    fields = called("control_calendar", dict.fromkeys(("title", "start_time", "end_time"), worst))
+    part = parts.tool_call({"command": "control_calendar", **fields})
+    assert len(part.body.encode()) <= SenderLimits().chunk_bytes_max
 
 
 def test_a_tool_that_was_not_enabled_is_not_called() -> None:
