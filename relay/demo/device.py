@@ -11,9 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from relay.demo.ledger import Heard
-from relay.devices.base import JsonValue
 from relay.errors import RelayError
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 from relay.wire.sse import SseEvent, SseParser
 
 READ_BYTES: Final = 65_536

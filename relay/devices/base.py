@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from relay.protocol.events import Entry
-
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
-"""Anything that JSON can say."""
+from relay.wire.jsontext import JsonValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from relay.devices.base import Ask, JsonValue, StreamView
+from relay.devices.base import Ask, StreamView
 from relay.devices.lingzhu_request import read_request
 from relay.devices.texts import text
 from relay.protocol.events import Entry, EntryKind, Part, PartKind
 from relay.protocol.status import Outcome
 from relay.wire import jsontext, parts, sse
+from relay.wire.jsontext import JsonValue
 
 _SPEAKS_FOR_ITSELF = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE})
 

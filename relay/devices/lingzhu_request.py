@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from relay.devices.base import Ask, InvalidRequest, JsonValue
+from relay.devices.base import Ask, InvalidRequest
 from relay.devices.texts import text as relay_text
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 
 ID_CHARS_MAX = 256
 """Real ids have 13 to 32 characters."""

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from relay.devices.base import JsonValue, StreamView
+from relay.devices.base import StreamView
 from relay.protocol.events import Entry, EntryKind, Position
 from relay.wire import jsontext, parts, sse
 from relay.wire.entry import format_position
+from relay.wire.jsontext import JsonValue
 
 
 class PlainProtocol:

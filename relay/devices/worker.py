@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from relay.devices.base import JsonValue, StreamView
+from relay.devices.base import StreamView
 from relay.devices.texts import text
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
 from relay.wire import parts
+from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso
 
 

@@ -7,7 +7,8 @@ The shape is the reference system's, so that every existing SDK understands it. 
 from __future__ import annotations
 
 from relay.broker.base import StreamMeta
-from relay.devices.base import Ask, JsonValue
+from relay.devices.base import Ask
+from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso
 
 SOURCE = "rokid_lingzhu"

@@ -20,7 +20,7 @@ from relay.broker.base import (
     settle,
 )
 from relay.clock import Clock
-from relay.devices.base import Ask, DeviceProtocol, JsonValue, StreamView
+from relay.devices.base import Ask, DeviceProtocol, StreamView
 from relay.errors import BrokerError, LimitReached, PositionGone, RelayError, UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, BotTransport
@@ -39,7 +39,7 @@ from relay.protocol.events import Position, Stop
 from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
-from relay.wire.jsontext import dumps
+from relay.wire.jsontext import JsonValue, dumps
 
 ROW_WAIT_SECONDS = 60.0
 """How much longer than its retention a log is kept for a tracer that is behind."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from relay.devices.base import JsonValue
 from relay.logs import get_logger
 from relay.node.tracer import TraceRow
 from relay.store.engine import Database, database_errors, is_outage, writing
 from relay.store.models import StreamTrace, moment
+from relay.wire.jsontext import JsonValue
 
 BATCH_ROWS_MAX: Final = 500
 """Rows in one transaction. One by one SQLite takes some 460 a second, so some 391,000."""

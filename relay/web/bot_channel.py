@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from relay.clock import Clock
-from relay.devices.base import JsonValue
 from relay.web.auth import BotIdentity
 from relay.web.outbox import Outbox
 from relay.wire import cable
@@ -33,6 +32,7 @@ from relay.wire.bot import (
     decode,
     encode,
 )
+from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from relay.clock import Clock
-from relay.devices.base import JsonValue
 from relay.web import bot_channel, stream_channel
 from relay.web.auth import BotIdentity, Directory, KeyIdentity
 from relay.web.outbox import Outbox
+from relay.wire.jsontext import JsonValue
 
 if TYPE_CHECKING:
     from relay.node.node import Node

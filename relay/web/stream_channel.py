@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 from relay.clock import Clock
-from relay.devices.base import JsonValue, StreamView
+from relay.devices.base import StreamView
 from relay.devices.worker import to_object
 from relay.errors import RelayError, RequestError
 from relay.logs import get_logger
@@ -21,6 +21,7 @@ from relay.web.auth import Directory
 from relay.web.outbox import Outbox
 from relay.wire import cable
 from relay.wire.bot import verb
+from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from relay.devices.base import InvalidRequest, JsonValue
+from relay.devices.base import InvalidRequest
 from relay.devices.lingzhu import LingzhuProtocol
 from relay.devices.worker import to_object
 from relay.errors import BadRequest, PositionGone, RelayError
@@ -26,6 +26,7 @@ from relay.web.auth import Directory, KeyIdentity, Tickets, header, require_key
 from relay.web.body import ClientGone, read_body
 from relay.web.stream_channel import WorkerProtocol, parse_bot_id
 from relay.wire.entry import MalformedPosition, format_position, parse_position
+from relay.wire.jsontext import JsonValue
 
 if TYPE_CHECKING:
     from relay.node.node import Node

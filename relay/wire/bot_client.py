@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.wire import parts
 from relay.wire.bot_messages import (
@@ -21,6 +20,7 @@ from relay.wire.bot_messages import (
     Ranges,
     Refused,
 )
+from relay.wire.jsontext import JsonValue
 
 Payload = Mapping[str, JsonValue]
 

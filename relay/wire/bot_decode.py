@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX, SHOWN_CHARS_MAX
 from relay.wire import parts
@@ -29,6 +28,7 @@ from relay.wire.bot_messages import (
     StatusQuery,
     StreamMessage,
 )
+from relay.wire.jsontext import JsonValue
 
 Payload = Mapping[str, JsonValue]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from relay.devices.base import JsonValue
 from relay.wire.bot_messages import (
     RELIABLE,
     Acked,
@@ -23,6 +22,7 @@ from relay.wire.bot_messages import (
     ResponseReceived,
     StatusReply,
 )
+from relay.wire.jsontext import JsonValue
 
 GREETING = "Connected to the relay"
 

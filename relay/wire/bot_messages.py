@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
+from relay.wire.jsontext import JsonValue
 
 RELIABLE = 2
 """The first protocol with cumulative ACKs, credit, resending and stated ends."""

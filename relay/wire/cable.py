@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import RefusalCode
 from relay.wire import jsontext
 from relay.wire.bot_decode import exceeds_utf8, verb
 from relay.wire.bot_encode import encode
 from relay.wire.bot_messages import RELIABLE, Refused
+from relay.wire.jsontext import JsonValue
 
 SUBPROTOCOL = "actioncable-v1-json"
 

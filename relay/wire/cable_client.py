@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from relay.devices.base import JsonValue
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 
 
 @dataclass(frozen=True, slots=True)

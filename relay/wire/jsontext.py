@@ -13,7 +13,8 @@ from typing import NoReturn
 
 import msgspec
 
-from relay.devices.base import JsonValue
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+"""Anything that JSON can say."""
 
 NESTING_MAX = 16
 """Objects and arrays inside each other. Real messages need 4; msgspec itself stops near 1,000."""

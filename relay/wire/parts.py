@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Part, PartKind
 from relay.protocol.surrogates import well_formed
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 
 COMMANDS = ("take_photo", "take_navigation", "notify_agent_off", "control_calendar")
 """What the glasses can be asked to do."""

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from relay.devices.base import JsonValue
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 from relay.wire.sse import SseParser
 from relay_sdk.backoff import Backoff
 from relay_sdk.device_events import (

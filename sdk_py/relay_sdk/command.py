@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from relay.devices.base import JsonValue
 from relay.wire.bot_messages import Command as WireCommand
+from relay.wire.jsontext import JsonValue
 
 _IMAGE_KEYS = ("image_url", "image", "content", "text")
 _CONVERSATION_KEYS = ("conversation_id", "message_id", "openclaw_session_id")

@@ -25,12 +25,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from relay.devices.base import JsonValue
 from relay.wire import cable_client
 from relay.wire.bot_client import decode_outbound
 from relay.wire.bot_messages import RELIABLE, Connected, Outbound
 from relay.wire.cable import SUBPROTOCOL
 from relay.wire.cable_client import CableClient
+from relay.wire.jsontext import JsonValue
 from relay_sdk.backoff import Backoff
 from relay_sdk.errors import Fenced, Refusal, Rejected, Unauthorized, UsageError
 

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from relay.devices.base import JsonValue
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 from relay_sdk.answer import Answer, DeviceTimes, Link
 from relay_sdk.errors import UsageError
 from relay_sdk.fetch import read_url

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Position
 from relay.wire import jsontext
 from relay.wire.entry import MalformedPosition, parse_position
+from relay.wire.jsontext import JsonValue
 from relay.wire.sse import SseEvent
 
 LOST = "lost"

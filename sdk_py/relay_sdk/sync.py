@@ -24,10 +24,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
-from relay.devices.base import JsonValue
 from relay.protocol.sending import SenderLimits
+from relay.wire.jsontext import JsonValue
 from relay_sdk import answer as async_answer
 from relay_sdk import client as async_client
 from relay_sdk import device as async_device
@@ -39,6 +39,7 @@ from relay_sdk.device_events import DeviceEvent, Ended
 from relay_sdk.errors import UsageError
 from relay_sdk.handlers import AnyHandler
 from relay_sdk.portal import Portal
+from relay_sdk.reply import ToolCommand
 from relay_sdk.streams import ReplyOutcome
 
 __all__ = ["Answer", "Bot", "Device", "Reply"]
@@ -74,9 +75,33 @@ class Reply:
         """End the answer. The end of the `with` block does it, too."""
         self._portal.call(self._reply.end)
 
-    def fail(self, error: str) -> None:
-        """End the answer as failed. `error` is for the relay's trace, not for the device."""
-        self._portal.call(lambda: self._reply.fail(error))
+    def tool_call(self, command: ToolCommand, **fields: str | bool) -> None:
+        """Ask the glasses to do something, see `relay_sdk.Reply.tool_call`."""
+        self._portal.call(lambda: self._reply.tool_call(command, **fields))
+
+    def take_photo(self) -> None:
+        """Ask for a photo; it comes as the next command of the same conversation."""
+        self._portal.call(self._reply.take_photo)
+
+    def navigate(self, place: str, *, by: Literal["car", "foot", "bicycle"]) -> None:
+        """Start the navigation to a place."""
+        self._portal.call(lambda: self._reply.navigate(place, by=by))
+
+    def create_event(self, title: str, *, start: str, end: str) -> None:
+        """Put an event into the calendar, see `relay_sdk.Reply.create_event`."""
+        self._portal.call(lambda: self._reply.create_event(title, start=start, end=end))
+
+    def leave_agent(self) -> None:
+        """Tell the glasses that the conversation with this agent is over."""
+        self._portal.call(self._reply.leave_agent)
+
+    def follow_up(self, *suggestions: str) -> None:
+        """Suggest one to three next questions, shown behind the answer; the last call counts."""
+        self._portal.call(lambda: self._reply.follow_up(*suggestions))
+
+    def fail(self, error: str, *, shown: str = "") -> None:
+        """End the answer as failed: `error` for the trace, `shown` for the person who asked."""
+        self._portal.call(lambda: self._reply.fail(error, shown=shown))
 
     def closed(self) -> ReplyOutcome:
         """Wait until the relay has closed the stream, and return how it ended."""
@@ -144,13 +169,8 @@ class Bot:
             self._running().call(self._serve)
 
     async def _serve(self) -> None:
-        try:
+        with suppress(asyncio.CancelledError):  # another thread has called `stop`
             await self._bot.serve()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Another thread has called `stop`.
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Take no new command, let running answers finish for `grace_s`, then disconnect."""

@@ -7,7 +7,6 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.wire import cable, parts
 from relay.wire.bot import (
@@ -28,6 +27,7 @@ from relay.wire.bot import (
 from relay.wire.bot_client import decode_outbound, encode_stream_message
 from relay.wire.cable import CableServer, Perform, Refusal
 from relay.wire.cable_client import CableClient, Message
+from relay.wire.jsontext import JsonValue
 
 BOT = '{"channel":"BotChannel","protocol":2}'
 
@@ -36,7 +36,11 @@ names = any_text.filter(lambda text: text.strip() != "")
 counts = st.integers(0, 1_000_000)
 hashes = st.none() | any_text
 json_values: st.SearchStrategy[JsonValue] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | any_text,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | any_text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
     max_leaves=8,
 )

@@ -7,8 +7,7 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.devices.base import JsonValue
-from relay.wire.jsontext import MalformedJson, dumps, dumps_ascii, loads
+from relay.wire.jsontext import JsonValue, MalformedJson, dumps, dumps_ascii, loads
 
 any_text = st.text(st.characters(codec=None), max_size=20)
 values: st.SearchStrategy[JsonValue] = st.recursive(

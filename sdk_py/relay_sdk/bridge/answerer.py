@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 from relay_sdk.bridge.coalesce import coalesce
 from relay_sdk.bridge.completions import Completion, CompletionsClient, Request
 from relay_sdk.bridge.device_tools import UnusableCall, declare, read_call

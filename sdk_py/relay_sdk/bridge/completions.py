@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 from relay_sdk.bridge.endpoint import Endpoint
 from relay_sdk.bridge.failures import FailureKind, ModelFailure, read_failure
 from relay_sdk.bridge.memory import Message

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 from relay_sdk.bridge.memory import TAKE_PHOTO
 from relay_sdk.bridge.tool_calls import ToolCall
 from relay_sdk.reply import ToolCommand

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 from relay_sdk.bridge.tool_calls import ToolCall
 
 Message = dict[str, JsonValue]

@@ -11,7 +11,6 @@ from typing import Protocol
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from relay.devices.base import JsonValue
 from relay.wire import cable
 from relay.wire.bot import (
     RELIABLE,
@@ -25,6 +24,7 @@ from relay.wire.bot import (
     decode,
     encode,
 )
+from relay.wire.jsontext import JsonValue
 
 PING_S = 3.0
 

@@ -15,7 +15,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import BotBack, BotLost, RefusalCode, Stop
 from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
@@ -31,6 +30,7 @@ from relay.wire.bot import (
     Resume,
     StreamMessage,
 )
+from relay.wire.jsontext import JsonValue
 from relay_sdk.errors import UsageError
 from relay_sdk.testing.connection import FakeConnection
 from relay_sdk.testing.stream import BotAnswer, FakeStream

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from relay.devices.base import Ask, InvalidRequest, JsonValue
+from relay.devices.base import Ask, InvalidRequest
 from relay.devices.lingzhu_request import ID_CHARS_MAX, ITEMS_MAX, read_request
 from relay.devices.texts import TEXTS
+from relay.wire.jsontext import JsonValue
 
 Fields = dict[str, JsonValue]
 

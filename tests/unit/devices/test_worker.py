@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue, StreamView
+from relay.devices.base import StreamView
 from relay.devices.texts import TEXTS
 from relay.devices.worker import to_object
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
 from relay.wire import parts
+from relay.wire.jsontext import JsonValue
 
 VIEW = StreamView("S", "e1", "conversation", "agent", "en")
 AT = 1_772_181_665.9

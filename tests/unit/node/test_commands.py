@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from relay.devices.base import Ask, JsonValue
+from relay.devices.base import Ask
 from relay.node.commands import execute_command
+from relay.wire.jsontext import JsonValue
 from tests.support.node import META
 
 ASK = Ask(

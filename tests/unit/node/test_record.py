@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.node.record import MISSING_MAX
 from relay.node.tracer import TraceRow
 from relay.protocol.events import Abort, Chunk, End, Summary
 from relay.protocol.texthash import content_hash
 from relay.settings import Settings
+from relay.wire.jsontext import JsonValue
 from tests.support.ledger import LAG_MS, STEP_MS, TEXTS, WHOLE, Play
 from tests.support.node import LINGZHU, World
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from relay_sdk.answer import DeviceTimes
+from relay_sdk.backoff import Backoff
 from relay_sdk.device import Device
 from relay_sdk.device_events import Ended, Text
 from relay_sdk.errors import Rejected, Unauthorized, Unreachable
@@ -180,6 +181,45 @@ async def test_an_answer_that_stays_away_is_lost(server: FakeHttp, status: int) 
         assert (await reading).outcome == Ended("lost")
 
 
+async def test_a_connection_that_brought_something_renews_the_patience(server: FakeHttp) -> None:
+    """Two breaks with minutes between them are two, not one that lasts for minutes."""
+    async with Device(server.url, "key", times=HASTY) as device:
+        reading = asyncio.create_task(device.ask("hi").read())
+        exchange = await server.triggered()
+        for number in range(3):
+            await exchange.start_events()
+            await exchange.chunks("a", number, "x")
+            await asyncio.sleep(HASTY.give_up_s)
+            exchange.cut()
+            exchange = await server.next()
+        await exchange.start_events()
+        await exchange.end("a.4")
+        assert (await reading).text == "xxx"
+
+
+async def test_delays_grow_until_there_is_an_event(
+    server: FakeHttp, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that accepts and closes is not hammered; one that served is come back to at once."""
+    told: list[str] = []
+    monkeypatch.setattr(Backoff, "reset", lambda _: told.append("reset"))
+    monkeypatch.setattr(Backoff, "next_delay", lambda _: told.append("delay") or 0.0)
+    reading = asyncio.create_task(device.ask("hi").read())
+    exchange = await server.triggered()
+    for _ in range(2):
+        await exchange.start_events()
+        exchange.cut()
+        exchange = await server.next()
+    await exchange.start_events()
+    await exchange.chunks("a", 0, "x")
+    exchange.cut()
+    exchange = await server.next()
+    await exchange.start_events()
+    await exchange.end("a.2")
+    await reading
+    assert told == ["delay", "delay", "reset", "delay", "reset"]
+
+
 @pytest.mark.parametrize("status", [204, 400, 410])
 async def test_a_final_word_on_a_stream_loses_it_at_once(
     server: FakeHttp, device: Device, status: int
@@ -198,10 +238,12 @@ async def test_a_final_word_on_a_stream_loses_it_at_once(
 
 async def test_a_key_that_is_revoked_is_final(server: FakeHttp, device: Device) -> None:
     """Coming back would not help."""
-    reading = asyncio.create_task(device.ask("hi").read())
+    answer = device.ask("hi")
+    reading = asyncio.create_task(answer.read())
     await (await server.triggered()).answer(401, {"code": "unauthorized"})
     with pytest.raises(Unauthorized, match="relay key add"):
         await reading
+    assert [event async for event in answer] == []
     assert server.is_quiet()
 
 
@@ -305,6 +347,16 @@ async def test_closing_an_answer_hangs_up_and_ends_whoever_reads_it(
     await exchange.gone()
     assert (await reading).outcome is None
     assert server.is_quiet()
+
+
+async def test_glasses_that_hang_up_have_no_outcome(server: FakeHttp, device: Device) -> None:
+    """Nothing was lost: nobody wanted it."""
+    answer = device.ask("hi", lingzhu=True)
+    reading = asyncio.create_task(answer.read())
+    await _glasses(server)
+    await until(lambda: answer.connections == 1)
+    answer.close()
+    assert (await reading).outcome is None
 
 
 async def test_closing_an_answer_ends_its_wait_for_the_next_attempt(

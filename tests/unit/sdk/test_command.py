@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.wire.bot_messages import Command as WireCommand
+from relay.wire.jsontext import JsonValue
 from relay_sdk.command import Command, DeviceContext, read_command
 
 CONTEXT: dict[str, JsonValue] = {

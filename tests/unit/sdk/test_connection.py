@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.wire.bot_messages import Connected, Outbound
+from relay.wire.jsontext import JsonValue
 from relay_sdk.connection import Connection, ConnectionTimes, cable_url
 from relay_sdk.errors import UsageError
 from tests.support.fake_cable import FakeRelay

@@ -105,6 +105,15 @@ def test_a_log_that_is_read_again_is_repeated_up_to_where_it_was_read() -> None:
     assert new_text(again) == "…h"
 
 
+def test_the_last_event_that_was_read_is_repeated_too() -> None:
+    """Up to and including it: here a gap, which only its position tells apart."""
+    first = [chunk("a.1", 0, "a"), event("a.2", "stream_gap", content="…")]
+    reader = PlainReader()
+    read(reader, *first)
+    reader.start_over()
+    assert new_text(read(reader, *first)) == ""
+
+
 def test_another_log_of_the_same_answer_is_repeated_up_to_the_last_sequence() -> None:
     """The relay lost its memory and the bot sent everything again; offsets mean nothing now."""
     reader = PlainReader()

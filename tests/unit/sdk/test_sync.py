@@ -5,6 +5,7 @@ import inspect
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -204,6 +205,7 @@ def test_a_signal_ends_run_after_the_answers(
     def answer(command: Command) -> Iterator[str]:
         yield "half "
         os.kill(os.getpid(), sent)
+        time.sleep(0.2)  # the bot is being stopped meanwhile
         yield "and half"
 
     asking = asyncio.run_coroutine_threadsafe(relay.ask("hi"), _loop(portal))

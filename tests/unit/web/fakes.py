@@ -17,7 +17,6 @@ from websockets.typing import Subprotocol
 from relay.app import server_config
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from relay.clock import SystemClock
-from relay.devices.base import JsonValue
 from relay.errors import StoreError
 from relay.node.node import Node
 from relay.node.tracer import Tracer, TraceRow
@@ -26,6 +25,7 @@ from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.listener import listen
 from relay.web.routes import web_routes
 from relay.web.sse import Responder
+from relay.wire.jsontext import JsonValue
 
 BOT, OTHER_BOT = BotIdentity(1, "one"), BotIdentity(2, "two")
 KEY, OTHER_KEY = KeyIdentity(11, "console"), KeyIdentity(12, "another")
@@ -198,7 +198,7 @@ class Served:
 
     def readers(self, stream_id: str) -> int:
         """How many subscriptions a stream has; -1 where there is none (any more)."""
-        stream = self.node._streams.get(stream_id)  # noqa: SLF001 - no shell needs to know
+        stream = self.node._registry.get(stream_id)  # noqa: SLF001 - no shell needs to know
         return -1 if stream is None else stream.audience.readers
 
 

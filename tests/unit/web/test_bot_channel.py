@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from relay.clock import ManualClock
-from relay.devices.base import JsonValue
 from relay.web.bot_channel import CableTransport
 from relay.web.outbox import Outbox
 from relay.wire.bot import Acked, Cancel, Missing, Pong
+from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import Served, answer
 
 

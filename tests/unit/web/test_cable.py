@@ -10,11 +10,11 @@ from starlette.types import Message, Scope
 from websockets.asyncio.client import ClientConnection
 
 from relay.clock import ManualClock, SystemClock
-from relay.devices.base import JsonValue
 from relay.web import outbox as outbox_module
 from relay.web.cable import CableEndpoint, Heartbeat
 from relay.web.channels import Channels
 from relay.web.outbox import Outbox
+from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import Served, eventually, serving
 
 REFUSED = {"type": "disconnect", "reason": "unauthorized", "reconnect": False}

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from relay.devices.base import JsonValue
 from relay.web.auth import KeyIdentity
 from relay.web.channels import Channel, Channels
 from relay.web.connection import Connection
 from relay.web.outbox import Outbox
+from relay.wire.jsontext import JsonValue
 
 IDENTIFIER = '{"channel":"Test"}'
 

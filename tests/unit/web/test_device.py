@@ -9,8 +9,8 @@ import time
 import httpx
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.web import body as body_module
+from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import QUESTION, Served, answer, eventually, serving, texts
 
 AUTHORIZATION = {"Authorization": "Bearer ak_1"}

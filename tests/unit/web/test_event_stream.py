@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import Cable, Served, answer, eventually, serving
 
 KEY = {"Authorization": "Bearer ak_1"}

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.web.stream_channel import parse_bot_id
+from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import QUESTION, Served, answer, eventually
 
 

@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from relay.devices.base import JsonValue
+from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import QUESTION, Served, answer, eventually, serving
 
 KEY = {"Authorization": "Bearer ak_1"}

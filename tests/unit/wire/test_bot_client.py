@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.wire import parts
 from relay.wire.bot_client import decode_outbound, encode_resume, encode_stream_message
@@ -16,6 +15,7 @@ from relay.wire.bot_messages import (
     Pong,
     Refused,
 )
+from relay.wire.jsontext import JsonValue
 
 Fields = dict[str, JsonValue]
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX
 from relay.wire.bot_decode import (
@@ -24,6 +23,7 @@ from relay.wire.bot_messages import (
     StatusQuery,
     StreamMessage,
 )
+from relay.wire.jsontext import JsonValue
 
 Fields = dict[str, JsonValue]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Abort, Chunk, RefusalCode
 from relay.protocol.limits import CHUNK_BYTES_MAX, SHOWN_CHARS_MAX
 from relay.wire import parts
 from relay.wire.bot_decode import PayloadRefused, decode
 from relay.wire.bot_messages import StreamMessage
+from relay.wire.jsontext import JsonValue
 
 Fields = dict[str, JsonValue]
 

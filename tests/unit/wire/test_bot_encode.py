@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import RefusalCode
 from relay.wire.bot_encode import GREETING, encode, encode_ranges
 from relay.wire.bot_messages import (
@@ -21,6 +20,7 @@ from relay.wire.bot_messages import (
     ResponseReceived,
     StatusReply,
 )
+from relay.wire.jsontext import JsonValue
 
 NOW = "2026-02-27T16:41:05+08:00"
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import RefusalCode
 from relay.wire import cable
 from relay.wire.cable import (
@@ -19,6 +18,7 @@ from relay.wire.cable import (
     Subscribe,
     Unsubscribe,
 )
+from relay.wire.jsontext import JsonValue
 
 BOT = '{"channel": "BotChannel",  "bot_id":"1"}'  # the spacing is the client's own
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.devices.base import JsonValue
-from relay.wire.jsontext import NESTING_MAX, MalformedJson, dumps, dumps_ascii, loads
+from relay.wire.jsontext import NESTING_MAX, JsonValue, MalformedJson, dumps, dumps_ascii, loads
 
 
 @pytest.mark.parametrize(

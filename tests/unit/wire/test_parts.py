@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.devices.base import JsonValue
 from relay.protocol.events import Part, PartKind
 from relay.wire import parts
+from relay.wire.jsontext import JsonValue
 from relay.wire.parts import InvalidPart
 
 PROTOCOL = Path(__file__).parents[3] / "docs" / "protocol.md"

@@ -122,6 +122,37 @@ async def test_a_fenced_connection_is_not_heard_any_more() -> None:
                 assert (await question.answer()).text == "a"
 
 
+async def test_a_hang_up_is_told_before_the_stream_is_closed() -> None:
+    """`cancel_command`, then `stream_closed`, as docs/protocol.md has it."""
+    async with FakeRelay() as relay, client(relay) as socket:
+        await subscribe(socket)
+        async with relay.asking("hi"):
+            pass
+        said = [(await frame(socket)).get("message", {}).get("type") for _ in range(5)]
+        assert said[2:] == ["execute_command", "cancel_command", "stream_closed"]
+
+
+async def test_a_restarted_relay_lists_no_stream_and_knows_its_voucher() -> None:
+    """The bot then shows what came with the command, and the stream is open again."""
+    async with FakeRelay() as relay, client(relay) as socket:
+        await subscribe(socket)
+        async with relay.asking("hi"):
+            command = [await frame(socket) for _ in range(3)][-1]["message"]
+            relay.restart()
+            async with client(relay) as again:
+                await subscribe(again)
+                assert (await frame(again))["message"]["streams"] == []
+                await frame(again)
+                stream_id = command["metadata"]["session_id"]
+                chunk = {"type": "stream_chunk", "session_id": stream_id, "sequence": 0}
+                await say(again, {**chunk, "content": "a"})
+                assert (await frame(again))["message"]["code"] == "unknown_stream"
+                resume = {"type": "stream_resume", "session_id": stream_id}
+                await say(again, {**resume, "resume": command["resume"]})
+                acked = (await frame(again))["message"]
+                assert (acked["type"], acked["next_sequence"]) == ("ack", 0)
+
+
 async def _talk(socket: ClientConnection, payload: object) -> None:
     while True:
         await say(socket, payload)

@@ -141,6 +141,24 @@ async def test_a_relay_that_is_restarted_has_forgotten_and_is_told_everything_ag
     assert answer.sent.count(Chunk("0 ", 0)) == 2
 
 
+async def test_a_bot_that_is_back_after_a_restart_is_not_waited_for_any_more() -> None:
+    """The grace for bots that are away is over for it, however long its answer takes."""
+    async with FakeRelay(limits=Limits(bot_grace_s=0.2)) as relay:
+        bot = Bot(relay.url, relay.token, times=QUICK)
+
+        @bot.on_command
+        async def answer(command: Command) -> AsyncIterator[str]:
+            yield "one "
+            await asyncio.sleep(0.4)
+            yield "two"
+
+        async with bot, relay.asking("hi") as question:
+            await question.received(1)
+            relay.restart()
+            got = await question.answer()
+    assert (got.text, got.outcome) == ("one two", "completed")
+
+
 async def test_a_bot_that_does_not_come_back_is_gone() -> None:
     """The answer ends after the relay's grace, with what was there."""
     async with FakeRelay(limits=Limits(bot_grace_s=0.05)) as relay:
