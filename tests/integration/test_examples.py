@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from relay_sdk import Ended, FollowUp, Text, ToolCall
 from relay_sdk.sync import Answer, Device
 from tests.support.openai_server import OpenAIServer
 from tests.support.server import RelayServer, environment
@@ -70,6 +71,25 @@ async def test_a_model_answers(relay: RelayServer) -> None:
         assert answer.text == "It is sunny."
         assert server.last["model"] == "small"
         assert server.last["messages"][-1]["content"] == "What is the weather like?"
+
+
+def test_the_tools_of_the_glasses_are_used(relay: RelayServer) -> None:
+    """A photo is asked for and comes in the same conversation; then suggestions, and the way."""
+    with example(relay, "photo.py"):
+        ask(relay, "are you there")
+        with Device(relay.url, relay.key, user_id=relay.bot().user_id) as device:
+            events = list(device.ask("What is this?"))
+            assert [type(event) for event in events] == [Text, ToolCall, Ended]
+            assert isinstance(events[1], ToolCall)
+            assert events[1].command == "take_photo"
+            answer = device.ask("", images=["https://pictures.test/1.webp"])
+            events = list(answer)
+            assert answer.text == "I see a picture from pictures.test."
+            assert isinstance(events[1], FollowUp)
+            way = events[1].suggestions[1]
+            called = [event for event in device.ask(way) if isinstance(event, ToolCall)]
+            fields = {"action": "open", "poi_name": "the lake", "navi_type": "1"}
+            assert [(call.command, call.fields) for call in called] == [("take_navigation", fields)]
 
 
 def test_a_script_without_async_asks(relay: RelayServer) -> None:
