@@ -69,6 +69,7 @@ THIRD_PARTY: Mapping[str, Iterable[str]] = {
 SDK_MAY_IMPORT = ("relay.protocol", "relay.wire")
 
 NO_TEST_FILE: Mapping[str, str] = {
+    "relay.protocol.report": "values without behaviour; the tests of the receiver read them",
     "relay.protocol.events": "values without behaviour; every test of the core uses them",
     "relay.protocol.sending": "values without behaviour; the sender's tests use them",
     "relay.wire.bot_messages": "values without behaviour; the tests of relay.wire.bot_* use them",

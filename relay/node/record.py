@@ -13,8 +13,9 @@ from relay.broker.base import StreamMeta
 from relay.node.audience import Audience
 from relay.node.tracer import TraceRow
 from relay.protocol.events import Entry, EntryKind
-from relay.protocol.forensics import LossReport, locate, measure
+from relay.protocol.forensics import locate, measure
 from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge
+from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
 from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso

@@ -28,7 +28,7 @@ from relay.protocol.events import (
     Refuse,
     Stop,
 )
-from relay.protocol.forensics import LossReport
+from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
 from relay.wire.bot import Acked, Closed
 

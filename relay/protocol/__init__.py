@@ -34,7 +34,8 @@ Status only climbs (`relay.protocol.status`):
 Every deadline is a function of times that the log keeps (`Entry.at`, `HeldChunk.at`), so a
 takeover never postpones an end. `StreamReceiver.restore` rebuilds the receiver from the log.
 
-Modules: `events` and `status` are the vocabulary; `rangeset`, `sequencer`, `window`,
-`barrier` and `compensation` are the parts; `receiver` composes them; `sender` is the bot's
-half; `forensics` writes the loss report; `surrogates` and `texthash` deal with UTF-16.
+Modules: `events`, `status` and `report` are the vocabulary; `rangeset`, `sequencer`, `window`,
+`barrier`, `compensation`, `retransmit` and `entries` are the parts; `state` is what is known of a
+stream and `receiver` what happens to it; `sender`, with `ledger`, is the bot's half; `forensics`
+measures losses; `surrogates` and `texthash` deal with UTF-16.
 """

@@ -10,27 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from relay.protocol.events import HeldChunk, Summary
+from relay.protocol.report import Disagreement
 from relay.protocol.sequencer import Run
 from relay.protocol.surrogates import code_units
 from relay.protocol.texthash import content_hash
-
-
-class Disagreement(StrEnum):
-    """What about a summary is not true."""
-
-    HASH = "hash"
-    """The hash is missing, or is not the hash of the summary's own text."""
-    COUNT = "count"
-    """The count contradicts the sequences that arrived, or the end's own count."""
-    PREFIX = "prefix"
-    """The text does not start with what was delivered."""
-    CONTENT = "content"
-    """The text does not contain the later chunks in their order."""
-    OVERLAP = "overlap"
-    """The stream overlapped another of the same legacy connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from relay.protocol.forensics import LossReport
-    from relay.protocol.status import Outcome
-
+from relay.protocol.report import LossReport
+from relay.protocol.status import Outcome
 
 # --- messages -------------------------------------------------------------------------
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from relay.protocol.compensation import Disagreement
 from relay.protocol.rangeset import Ranges
-from relay.protocol.status import Outcome, Status
+from relay.protocol.report import Arrival, RepairedBy
 
 
 class LossPosition(StrEnum):
@@ -24,25 +23,6 @@ class LossPosition(StrEnum):
     """In more than one of these parts."""
 
 
-class RepairedBy(StrEnum):
-    """What made a lost part whole again."""
-
-    RETRANSMIT = "retransmit"
-    """The bot sent it again when asked."""
-    SUMMARY = "summary"
-    """A verified summary supplied the text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One accepted chunk: when it first arrived and how long it was."""
-
-    sequence: int
-    at: float
-    length: int
-    """Characters."""
-
-
 @dataclass(frozen=True, slots=True)
 class Delays:
     """The three figures of the trace, in seconds; None where there is nothing to measure."""
@@ -53,42 +33,6 @@ class Delays:
     """Mean gap between chunks in the order of their arrival."""
     last_chunk_s: float | None
     """`stream_end` - last chunk received before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LossReport:
-    """How one stream went, from the bot to the log. Delivery is the node's part of the trace."""
-
-    status: Status
-    outcome: Outcome
-    detail: str
-    """What the bot or the relay said about a failure; for operators, never for the device."""
-    total_chunks: int
-    """n."""
-    total_known: bool
-    """Whether n was stated, or only guessed from the highest sequence."""
-    received: int
-    """Distinct sequences that arrived in time."""
-    missing: Ranges
-    """Sequences of 0..n-1 that were not there in time. Stays when a summary repaired the text."""
-    late: Ranges
-    """Those of `missing` that arrived after their place was given up."""
-    duplicates: int
-    refused: int
-    """How often a chunk was refused, repetitions included."""
-    withheld: int
-    """Distinct chunks that were refused and never taken: losses that `missing` may not show."""
-    repaired_by: RepairedBy | None
-    disagreement: Disagreement | None
-    """Why the summary was not believed; None without a summary or with a true one."""
-    numbered_by_arrival: bool
-    """The bot's own numbers were absent or could not be trusted."""
-    overlapped: bool
-    opened_at: float
-    ended_at: float | None
-    """When `stream_end` arrived; None where the stream ended otherwise."""
-    arrivals: tuple[Arrival, ...]
-    """In the order of arrival."""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from relay.protocol import window
-from relay.protocol.compensation import Disagreement, Repair
+from relay.protocol.compensation import Repair
 from relay.protocol.events import (
     Abort,
     Ack,
@@ -32,9 +32,9 @@ from relay.protocol.events import (
     Stop,
     Summary,
 )
-from relay.protocol.forensics import LossReport
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges, RangeSet
+from relay.protocol.report import Disagreement, LossReport
 from relay.protocol.sequencer import Verdict
 from relay.protocol.state import StreamState
 from relay.protocol.status import Outcome, Status

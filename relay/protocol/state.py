@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from relay.protocol.barrier import EndBarrier
-from relay.protocol.compensation import Disagreement, Repair, assess
+from relay.protocol.compensation import Repair, assess
 from relay.protocol.entries import EntryWriter
 from relay.protocol.events import Entry, EntryKind, HeldChunk, RefusalCode, Summary
-from relay.protocol.forensics import Arrival, LossReport, Tally
+from relay.protocol.forensics import Tally
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges
+from relay.protocol.report import Arrival, Disagreement, LossReport
 from relay.protocol.retransmit import Retransmission
 from relay.protocol.sequencer import Sequencer, Verdict, cost_bytes
 from relay.protocol.status import Outcome, Status

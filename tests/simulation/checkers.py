@@ -25,9 +25,9 @@ from relay.protocol.events import (
     Refuse,
     Summary,
 )
-from relay.protocol.forensics import LossReport
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import expand
+from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
 from relay.protocol.surrogates import has_surrogates, join_halves
 from relay.protocol.texthash import content_hash

@@ -24,9 +24,9 @@ from relay.protocol.events import (
     Refuse,
     Summary,
 )
-from relay.protocol.forensics import LossReport
 from relay.protocol.limits import Limits
 from relay.protocol.receiver import StreamReceiver
+from relay.protocol.report import LossReport
 from relay.protocol.status import Status
 from relay.protocol.texthash import content_hash
 

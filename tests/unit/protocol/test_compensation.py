@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from relay.protocol.compensation import Disagreement, Piece, Repair, assess
+from relay.protocol.compensation import Piece, Repair, assess
 from relay.protocol.events import HeldChunk, Summary
+from relay.protocol.report import Disagreement
 from relay.protocol.sequencer import Run, Sequencer
 from relay.protocol.texthash import content_hash
 

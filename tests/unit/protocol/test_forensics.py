@@ -5,16 +5,9 @@ from types import ModuleType
 import pytest
 
 from relay.protocol import forensics
-from relay.protocol.forensics import (
-    Arrival,
-    Delays,
-    LossPosition,
-    RepairedBy,
-    Tally,
-    locate,
-    measure,
-)
+from relay.protocol.forensics import Delays, LossPosition, Tally, locate, measure
 from relay.protocol.rangeset import Ranges, RangeSet
+from relay.protocol.report import Arrival, RepairedBy
 from tests.support.mutants import Bug, plant
 
 HEAD, MIDDLE, TAIL, MIXED = LossPosition

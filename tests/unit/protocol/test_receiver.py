@@ -24,9 +24,9 @@ from relay.protocol.events import (
     Refuse,
     Stop,
 )
-from relay.protocol.forensics import RepairedBy
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
 from relay.protocol.receiver import StreamReceiver
+from relay.protocol.report import RepairedBy
 from relay.protocol.status import Outcome, Status
 from tests.support.core import Performer, end_of, send, summary_of
 

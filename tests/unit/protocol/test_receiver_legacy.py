@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.compensation import Disagreement
 from relay.protocol.events import (
     Ack,
     Append,
@@ -17,6 +16,7 @@ from relay.protocol.events import (
 )
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
 from relay.protocol.receiver import ELLIPSIS
+from relay.protocol.report import Disagreement
 from relay.protocol.status import Outcome, Status
 from tests.support.core import Performer, send, summary_of
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from relay.protocol.compensation import Disagreement
 from relay.protocol.events import (
     Ack,
     Amend,
@@ -19,9 +18,10 @@ from relay.protocol.events import (
     Refuse,
     Summary,
 )
-from relay.protocol.forensics import LossPosition, RepairedBy, locate
+from relay.protocol.forensics import LossPosition, locate
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import RangeSet
+from relay.protocol.report import Disagreement, RepairedBy
 from relay.protocol.status import Outcome, Status
 from relay.protocol.texthash import content_hash
 from tests.support.core import Performer, end_of, send, summary_of

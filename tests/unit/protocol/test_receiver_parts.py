@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.compensation import Disagreement
 from relay.protocol.events import (
     Abort,
     Ack,
@@ -22,6 +21,7 @@ from relay.protocol.events import (
     Stop,
 )
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
+from relay.protocol.report import Disagreement
 from relay.protocol.status import Outcome, Status
 from tests.support.core import Performer, end_of, summary_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.compensation import Disagreement
 from relay.protocol.events import Ack, Chunk, End, EntryKind
+from relay.protocol.report import Disagreement
 from relay.protocol.status import Outcome, Status
 from tests.support.core import Performer, send, summary_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.compensation import Disagreement, Repair
+from relay.protocol.compensation import Repair
 from relay.protocol.events import (
     Abort,
     Ack,
@@ -19,6 +19,7 @@ from relay.protocol.events import (
     RefusalCode,
 )
 from relay.protocol.limits import CHUNK_COST_BYTES, Limits
+from relay.protocol.report import Disagreement
 from relay.protocol.sequencer import Verdict
 from relay.protocol.state import StreamState
 from relay.protocol.status import Outcome, Status
