@@ -66,6 +66,9 @@ class TraceSink(Protocol):
 MakeRow = Callable[[], Awaitable[TraceRow]]
 """Makes a row when the tracer gets to it, so that nothing is computed on the data path."""
 
+STOP_WITHIN_S = 5.0
+"""How long the end of the relay waits for the store."""
+
 
 class Tracer:
     """Writes trace rows in batches, off the data path.
@@ -92,6 +95,8 @@ class Tracer:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._writing = 0
+        """Rows that the store is taking just now."""
         self._log = structlog.get_logger("relay.tracer")
 
     @property
@@ -111,13 +116,19 @@ class Tracer:
         """Begin to write."""
         self._task = asyncio.create_task(self._run(), name="tracer", context=Context())
 
-    async def stop(self) -> None:
-        """Write what waits, then stop."""
+    async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
+        """Write what waits, then stop. What a store that hangs does not take in time is lost."""
         self._stopping = True
         self._news.set()
-        if self._task is not None:
-            await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is None:
+            return
+        try:
+            async with asyncio.timeout(within_s):
+                await task
+        except TimeoutError:
+            self.lost += len(self._backlog) + self._writing
+            self._log.error("trace rows were given up", rows=self.lost)
 
     async def _run(self) -> None:
         while not (self._stopping and not self._backlog):
@@ -140,9 +151,11 @@ class Tracer:
                 self._log.exception("a trace row could not be made")
         if not rows:
             return
+        self._writing = len(rows)
         try:
             lost = await self._sink.write_traces(rows)
         except Exception:  # noqa: BLE001  # whatever the store does, delivery goes on
             lost = len(rows)
             self._log.exception("trace rows could not be stored", rows=lost)
+        self._writing = 0
         self.lost += lost

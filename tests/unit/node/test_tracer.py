@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -198,3 +198,22 @@ async def test_a_slow_store_is_not_waited_for_by_anybody(store: Store, tracer: T
     gate.set()
     await settle_down()
     assert store.batches == [1, 3]
+
+
+async def test_a_store_that_hangs_does_not_keep_the_relay_from_ending() -> None:
+    """What it was taking and what waited for it is given up, and counted."""
+    entered = asyncio.Event()
+
+    class Hanging(Store):
+        async def write_traces(self, rows: Sequence[TraceRow]) -> int:
+            entered.set()
+            await asyncio.Event().wait()
+            return len(rows)
+
+    tracer = Tracer(Hanging(), batch_rows=2, batch_s=0.0)
+    tracer.start()
+    for number in range(5):
+        tracer.submit(f"t{number}", making(row(number)))
+    await entered.wait()
+    await tracer.stop(within_s=0.0)
+    assert tracer.lost == 5
