@@ -135,6 +135,38 @@ def test_an_exception_in_the_block_fails_the_answer(portal: Portal, relay: FakeR
         assert portal.call(lambda: relay.ask("end")).outcome == "completed"
 
 
+def test_the_tools_of_the_glasses_are_called(portal: Portal, relay: FakeRelay) -> None:
+    """Each of the reply's methods, and what a failure shows."""
+    bot = make_bot(relay)
+
+    @bot.on_command
+    def answer(command: Command) -> None:
+        with bot.reply(command) as reply:
+            reply.take_photo()
+            reply.navigate("the lake", by="foot")
+            reply.create_event("Tea", start="2026-03-01 16:00:00", end="2026-03-01 17:00:00")
+            reply.tool_call("control_calendar", action="create", title="More tea")
+            reply.leave_agent()
+            reply.follow_up("And now?")
+            if command.text == "fail":
+                reply.fail("no tea", shown="There is no tea.")
+
+    with bot:
+        answered = portal.call(lambda: relay.ask("hi"))
+        failed = portal.call(lambda: relay.ask("fail"))
+    assert [call.command for call in answered.tool_calls] == [
+        "take_photo",
+        "take_navigation",
+        "control_calendar",
+        "control_calendar",
+        "notify_agent_off",
+    ]
+    assert answered.tool_calls[1].fields["navi_type"] == "1"
+    assert answered.tool_calls[2].fields["title"] == "Tea"
+    assert answered.follow_up == ("And now?",)
+    assert (failed.outcome, failed.error, failed.shown) == ("failed", "no tea", "There is no tea.")
+
+
 def test_a_device_that_hangs_up_stops_the_next_write(portal: Portal, relay: FakeRelay) -> None:
     """A thread cannot be cancelled: it is told when it writes."""
     bot = make_bot(relay)
