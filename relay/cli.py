@@ -15,7 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:  # the base install holds the SDK alone
+    sys.exit("the relay itself is not installed: pip install 'relay-stream[server]'")
 
 from relay.errors import BadRequest, RelayError, SettingsError
 from relay.settings import Settings, changed_settings, settings_table, without_password

@@ -100,3 +100,17 @@ def test_a_bot_answers(python: Path, relay: RelayServer, how: str) -> None:
     assert answer.text.split() == ["Hello", "you"]
     assert answer.outcome is not None
     assert answer.outcome.outcome == "completed"
+
+
+def test_the_relays_command_says_what_to_install(python: Path) -> None:
+    """It comes with the base install, whose packages it cannot run on."""
+    done = subprocess.run(
+        [str(python.with_name("relay")), "--help"],
+        env=_clean(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "the relay itself is not installed: pip install 'relay-stream[server]'\n"
