@@ -17,7 +17,7 @@ from contextvars import Context
 from typing import NamedTuple, assert_never
 
 from relay.broker.base import LogSnapshot, StreamLog
-from relay.errors import BrokerError, UnknownStream
+from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
 from relay.protocol.events import (
     Ack,
     Amend,
@@ -182,6 +182,10 @@ class StreamOwner:
                     return
         except (BrokerError, UnknownStream) as error:
             self._die(error)
+        except Exception:
+            # A bug of ours: what is behind it in the queue must not wait for ever.
+            self._die(BrokerUnavailable("the owner failed"))
+            raise
         finally:
             self._worker = None
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from relay.errors import StoreError
 from relay.wire.jsontext import JsonValue
 
 
@@ -73,8 +75,9 @@ STOP_WITHIN_S = 5.0
 class Tracer:
     """Writes trace rows in batches, off the data path.
 
-    `submit` never waits and never fails: where the store is too slow or broken, rows are
-    lost, and `lost` counts them. Delivery never depends on any of it.
+    `submit` never waits and never fails. Rows that a store does not take because it is away
+    (`StoreError`) wait and are written later; what is too much for the backlog, or what the
+    store cannot take at all, is lost, and `lost` counts it. Delivery depends on none of it.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Tracer:
         batch_rows: int = 500,
         batch_s: float = 0.2,
         backlog_max: int = 10_000,
+        retry_s: float = 1.0,
     ) -> None:
         self.lost = 0
         """Rows that will never be stored."""
@@ -92,7 +96,9 @@ class Tracer:
         self._batch_s = batch_s
         self._backlog_max = backlog_max
         self._backlog: dict[str, MakeRow] = {}
+        self._retry_s = retry_s
         self._news = asyncio.Event()
+        self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._writing = 0
@@ -101,8 +107,8 @@ class Tracer:
 
     @property
     def backlog(self) -> int:
-        """Rows that wait to be written."""
-        return len(self._backlog)
+        """Rows that are not stored yet: waiting, or being written just now."""
+        return len(self._backlog) + self._writing
 
     def submit(self, trace_id: str, make: MakeRow) -> None:
         """Have a row written soon. A newer row of the same trace replaces one that waits."""
@@ -120,6 +126,7 @@ class Tracer:
         """Write what waits, then stop. What a store that hangs does not take in time is lost."""
         self._stopping = True
         self._news.set()
+        self._ending.set()
         task, self._task = self._task, None
         if task is None:
             return
@@ -138,9 +145,22 @@ class Tracer:
                 await asyncio.sleep(self._batch_s)
             self._news.clear()
             while self._backlog:
-                await self._write_batch()
+                if await self._write_batch():
+                    continue
+                if self._stopping:
+                    self.lost += len(self._backlog)
+                    self._backlog.clear()
+                else:
+                    await self._pause()
 
-    async def _write_batch(self) -> None:
+    async def _pause(self) -> None:
+        """Leave a store that is away alone for a while, or until the relay ends."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._retry_s):
+                await self._ending.wait()
+
+    async def _write_batch(self) -> bool:
+        """Write one batch; returns False where the store is away and the rows wait again."""
         taken = [self._backlog.pop(key) for key in list(self._backlog)[: self._batch_rows]]
         rows: list[TraceRow] = []
         for make in taken:
@@ -150,12 +170,31 @@ class Tracer:
                 self.lost += 1
                 self._log.exception("a trace row could not be made")
         if not rows:
-            return
+            return True
         self._writing = len(rows)
         try:
             lost = await self._sink.write_traces(rows)
+        except StoreError as error:
+            self._log.warning("the trace store is away", rows=len(rows), reason=str(error))
+            self._writing = 0
+            self._put_back(rows)
+            return False
         except Exception:  # noqa: BLE001  # whatever the store does, delivery goes on
             lost = len(rows)
             self._log.exception("trace rows could not be stored", rows=lost)
         self._writing = 0
         self.lost += lost
+        return True
+
+    def _put_back(self, rows: Sequence[TraceRow]) -> None:
+        """Let these wait again, in front; a newer row of the same trace has the place already."""
+        newer = self._backlog
+        self._backlog = {row.trace_id: _made(row) for row in rows if row.trace_id not in newer}
+        self._backlog.update(newer)
+
+
+def _made(row: TraceRow) -> MakeRow:
+    async def make() -> TraceRow:
+        return row
+
+    return make

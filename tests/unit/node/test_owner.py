@@ -350,3 +350,22 @@ def test_an_owner_goes_on_where_the_log_stands() -> None:
     assert successor.stored.received == ((2, 2),)
     successor.receive(Chunk("1", 1), NOW)
     assert owned.log == [("chunk", 0), ("chunk", 1), ("chunk", 2)]
+
+
+async def test_a_bug_behind_a_write_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner dies, and is rebuilt; what waited behind it is not acknowledged."""
+    owned, log = far()
+    owned.say(Chunk("a", 0))
+    waiting = owned.say(Chunk("b", 1))
+    assert waiting is not None
+    await settle_down()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(owned.owner, "_react", fail)
+    log.step()
+    with pytest.raises(ZeroDivisionError):
+        await waiting
+    assert owned.owner.dead
+    assert [type(failure) for failure in owned.failures] == [BrokerUnavailable]

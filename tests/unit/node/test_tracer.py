@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from relay.errors import StoreError
 from relay.node.tracer import MakeRow, Tracer, TraceRow
 from tests.support.node import NOW, Store, settle_down
 
@@ -217,3 +218,33 @@ async def test_a_store_that_hangs_does_not_keep_the_relay_from_ending() -> None:
     await entered.wait()
     await tracer.stop(within_s=0.0)
     assert tracer.lost == 5
+
+
+async def test_rows_wait_for_a_store_that_is_away() -> None:
+    """They are written when it is back, in front, and a newer row of a trace wins."""
+    store = Store(error=StoreError("locked"))
+    tracer = Tracer(store, batch_s=0.0, retry_s=0.0)
+    tracer.start()
+    tracer.submit("t0", making(row(0, "active")))
+    tracer.submit("t1", making(row(1)))
+    await settle_down()
+    assert (tracer.backlog, tracer.lost, store.rows) == (2, 0, {})
+    tracer.submit("t0", making(row(0)))
+    store.error = None
+    await tracer.stop()
+    assert {name: one.status for name, one in store.rows.items()} == {
+        "s0": "completed",
+        "s1": "completed",
+    }
+    assert tracer.lost == 0
+
+
+async def test_the_end_of_the_relay_does_not_wait_for_a_store_that_is_away() -> None:
+    """It is tried once more; what it does not take then is counted."""
+    store = Store(error=StoreError("locked"))
+    tracer = Tracer(store, batch_s=0.0, retry_s=3600.0)
+    tracer.start()
+    tracer.submit("t0", making(row(0)))
+    await settle_down()
+    await tracer.stop()
+    assert (tracer.lost, tracer.backlog) == (1, 0)
