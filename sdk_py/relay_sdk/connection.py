@@ -92,6 +92,9 @@ class Connection:
         times: ConnectionTimes | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        if not (token.isascii() and token.isprintable()):
+            # It would never become a header, and the exception about that would quote it.
+            raise UsageError("a token is printable ASCII on one line: was all of it copied?")
         self._url = cable_url(url)
         self._host = urlsplit(self._url).netloc.rpartition("@")[2]
         self._token = token
@@ -106,6 +109,7 @@ class Connection:
         self._flushed = asyncio.Event()
         self._flushed.set()
         self._open = False
+        self._told = False
         # websockets writes request headers, and so the token, into its debug log.
         self._quiet = logging.getLogger("relay_sdk.socket")
         self._quiet.setLevel(logging.INFO)
@@ -123,7 +127,11 @@ class Connection:
                     raise Unauthorized from None
                 logger.warning("%s answers %s", self._host, error.response.status_code)
             except (OSError, WebSocketException, TimeoutError) as error:
-                logger.info("connection to %s: %s", self._host, str(error) or type(error).__name__)
+                # Once: a script that has set up no logging would else seem to hang.
+                level = logging.INFO if self._told else logging.WARNING
+                why = str(error) or type(error).__name__
+                logger.log(level, "connection to %s: %s; trying again", self._host, why)
+                self._told = True
             delay_s = self._backoff.next_delay()
             logger.info("connecting to %s again in %.2f s", self._host, delay_s)
             await asyncio.sleep(delay_s)
@@ -172,14 +180,14 @@ class Connection:
                 async with asyncio.timeout(self._times.stale_s):
                     raw = await socket.recv()
             except TimeoutError:
-                logger.warning("no frame for %.1f s", self._times.stale_s)
                 socket.transport.abort()
-                raise
+                raise TimeoutError(f"no frame for {self._times.stale_s:.1f} s") from None
             match self._cable.receive(raw):
                 case cable_client.Message(payload):
                     self._take(payload)
                 case cable_client.Confirmed():
                     self._backoff.reset()
+                    self._told = False
                 case cable_client.Rejected():
                     raise Rejected("the relay refuses the subscription: check `bot_id`")
                 case cable_client.Disconnect(reason, reconnect):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 
 import pytest
 
@@ -51,6 +53,35 @@ def test_a_url_that_cannot_be_a_relay_is_refused_at_once(url: str) -> None:
     """The mistake is told where it was made, not as an endless reconnect."""
     with pytest.raises(UsageError, match="must look like"):
         Connection(url, "t", IDENTIFIER, Recorder())
+
+
+@pytest.mark.parametrize("token", ["secret\n", "sec\nret", "sécret", "секрет"])
+def test_a_token_that_cannot_be_a_header_is_refused_at_once(token: str) -> None:
+    """It would never be accepted, and it is quoted neither here nor in a log."""
+    with pytest.raises(UsageError, match="on one line") as refused:
+        Connection("http://relay", token, IDENTIFIER, Recorder())
+    assert token not in str(refused.value)
+
+
+async def test_a_relay_that_is_down_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning, which Python prints without any set-up; the attempts after it are silent."""
+    caplog.set_level(logging.INFO, "relay_sdk")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    times = ConnectionTimes(first_delay_s=0.001, delay_max_s=0.001)
+    four_attempts = [0.0] * 4
+    connection = Connection(
+        f"http://127.0.0.1:{port}",
+        "t",
+        IDENTIFIER,
+        Recorder(),
+        times=times,
+        jitter=four_attempts.pop,
+    )
+    with pytest.raises(IndexError):
+        await connection.run()
+    told = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [f"127.0.0.1:{port}" in one.getMessage() for one in told] == [True]
 
 
 def test_a_connection_shows_no_secret() -> None:
