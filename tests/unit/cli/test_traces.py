@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from tests.support.command_line import Relay
+from tests.support.store import trace_row
+
+
+@pytest.fixture
+def traced(relay: Relay) -> Relay:
+    """The command line on a database with two traces."""
+
+    async def write() -> None:
+        store = await relay.open()
+        await store.write_traces([trace_row(1), trace_row(2, bot_id=None, loss_position=None)])
+        await store.close()
+
+    asyncio.run(write())
+    return relay
+
+
+def test_traces_are_listed_newest_first(traced: Relay) -> None:
+    """One line each: when, how it ended, what was shown of how much, what is missing."""
+    head, newest, older = traced("trace", "list").out.splitlines()
+    assert head.split()[:3] == ["asked", "trace", "bot"]
+    assert newest.split()[:3] == ["2026-02-27T10:00:02+08:00", "trace-2", "-"]
+    assert older.split()[1:] == ["trace-1", "1", "anomaly", "repaired", "2/3", "1", "tail"]
+    assert len(traced("trace", "list", "--limit", "1").out.splitlines()) == 2
+
+
+def test_traces_are_listed_as_json(traced: Relay) -> None:
+    """With every column."""
+    rows = json.loads(traced("trace", "list", "--json").out)
+    assert [row["trace_id"] for row in rows] == ["trace-2", "trace-1"]
+    assert rows[1]["missing_sequences"] == [2]
+
+
+def test_one_trace_is_shown(traced: Relay) -> None:
+    """For people a line for each column, for programs the whole of it."""
+    out = traced("trace", "show", "trace-1").out
+    assert re.search(r"^loss_position +tail$", out, re.MULTILINE)
+    assert re.search(r"^timeline +2 \(see --json\)$", out, re.MULTILINE)
+    row = json.loads(traced("trace", "show", "trace-1", "--json").out)
+    assert row["timeline"][0] == [0, 12.5, 12.625, 13.0, 2]
+    assert row["sse_content"] == "你好🦞\n\n"
