@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.common import Database, open_store, settings_of
-from relay.settings import settings_table
+from relay.settings import Settings, changed_settings, settings_table
 
 if TYPE_CHECKING:
     from relay.store.dev import DevTokens
