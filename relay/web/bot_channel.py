@@ -101,7 +101,7 @@ class BotChannel:
     async def perform(self, payload: Mapping[str, JsonValue]) -> None:
         """Act on one message of the bot."""
         try:
-            message = decode(payload)
+            message = decode(payload, must_number=self._link.protocol >= RELIABLE)
         except PayloadRefused as error:
             self._transport.send(
                 Refused(error.stream_id, error.sequence, error.code, error.message)

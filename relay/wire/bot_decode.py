@@ -50,11 +50,15 @@ class PayloadRefused(ValueError):
         self.sequence = sequence
 
 
-def decode(payload: Payload) -> Inbound:
-    """Return what the bot says. Raises `PayloadRefused`."""
+def decode(payload: Payload, *, must_number: bool = False) -> Inbound:
+    """Return what the bot says. Raises `PayloadRefused`.
+
+    `must_number`: the bot speaks protocol 2, so a chunk without its sequence is refused. Numbered
+    by arrival, what such a bot sends again would be shown twice.
+    """
     match verb(payload):
         case "stream_chunk":
-            return _decode_chunk(payload)
+            return _decode_chunk(payload, must_number=must_number)
         case "stream_end":
             return _decode_end(payload)
         case "stream_error":
@@ -110,26 +114,29 @@ def _decode_action(name: str, payload: Payload) -> Inbound:
             raise _unknown(name)
 
 
-def _decode_chunk(payload: Payload) -> Inbound:
+def _decode_chunk(payload: Payload, *, must_number: bool) -> Inbound:
     stream_id = _stream_id(payload)
     bot_stream_key = _text_or_none(payload, "stream_id", stream_id) or None
     match payload.get("stream_type"):
-        case None | "stream_chunk":
-            message: Chunk | End | Abort = _chunk(payload, stream_id)
         case "stream_start":
             return Started(bot_stream_key) if bot_stream_key else Ignored()
         case "stream_end":
-            message = End()
+            message: Chunk | End | Abort = End()
         case "stream_error":
             # 2.0.x has no key of its own for the error.
             message = Abort(_text_or_none(payload, "chunk", stream_id) or "")
+        case None | str():
+            # A kind that nobody knows is text to the server that these SDKs were written for.
+            message = _chunk(payload, stream_id, must_number=must_number)
         case _:
-            raise _invalid("stream_type is not known", stream_id)
+            raise _invalid("stream_type must be a string", stream_id)
     return StreamMessage(stream_id, message, bot_stream_key)
 
 
-def _chunk(payload: Payload, stream_id: str | None) -> Chunk:
+def _chunk(payload: Payload, stream_id: str | None, *, must_number: bool) -> Chunk:
     sequence = _sequence(payload, stream_id)
+    if sequence is None and must_number:
+        raise _invalid_sequence(stream_id)
     content = payload.get("content")
     if content is None:
         content = payload.get("chunk")
@@ -217,13 +224,17 @@ def _sequence(payload: Payload, stream_id: str | None) -> int | None:
     if value is None:
         return None
     if not _is_count(value, SEQUENCE_MAX):
-        raise PayloadRefused(
-            RefusalCode.INVALID_SEQUENCE,
-            f"sequence must be an integer in 0..{SEQUENCE_MAX}",
-            stream_id,
-        )
+        raise _invalid_sequence(stream_id)
     assert isinstance(value, int)
     return value
+
+
+def _invalid_sequence(stream_id: str | None) -> PayloadRefused:
+    return PayloadRefused(
+        RefusalCode.INVALID_SEQUENCE,
+        f"sequence must be an integer in 0..{SEQUENCE_MAX}",
+        stream_id,
+    )
 
 
 def _total_chunks(payload: Payload, stream_id: str | None) -> int | None:

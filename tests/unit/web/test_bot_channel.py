@@ -163,6 +163,8 @@ async def test_a_verb_without_an_answer_gets_none(web: Served, data: dict[str, J
         ({"type": "ping"}, "unknown_action"),
         ({}, "unknown_action"),
         ({"type": "stream_chunk", "content": 7, "sequence": 0}, "invalid_content"),
+        ({"type": "stream_chunk", "content": "x"}, "invalid_sequence"),
+        ({"type": "stream_chunk", "content": "x", "sequence": None}, "invalid_sequence"),
         ({"type": "stream_chunk", "content": "x", "sequence": -1}, "invalid_sequence"),
         ({"type": "stream_chunk", "content": "x", "sequence": True}, "invalid_sequence"),
         ({"type": "stream_chunk", "content": "x", "sequence": 1.0}, "invalid_sequence"),

@@ -168,6 +168,14 @@ def test_a_chunk_without_a_sequence_is_numbered_later() -> None:
     assert decode(chunk(sequence=None)) == expected
 
 
+def test_protocol_2_must_number_its_chunks() -> None:
+    """Numbered by arrival, a chunk that is sent again would be shown twice."""
+    with pytest.raises(PayloadRefused) as refused:
+        decode(chunk(sequence=None), must_number=True)
+    assert (refused.value.code, refused.value.stream_id) == (RefusalCode.INVALID_SEQUENCE, "S")
+    assert decode(chunk(), must_number=True) == StreamMessage("S", Chunk("x", 3))
+
+
 @pytest.mark.parametrize("content", ["", " ", "\n\n", "\u3000", "\r\n\0\u2028", "\ud83e", "🦞"])
 def test_any_string_is_content(content: str) -> None:
     """Whitespace, control characters, halves of a pair and nothing at all are content."""
@@ -242,6 +250,7 @@ def legacy(**fields: JsonValue) -> Fields:
         ({"stream_type": "stream_end", "chunk": ""}, StreamMessage(None, End(), "K")),
         ({"stream_type": "stream_error", "chunk": "e"}, StreamMessage(None, Abort("e"), "K")),
         ({"stream_type": "stream_error"}, StreamMessage(None, Abort(""), "K")),
+        ({"stream_type": "stream_unheard", "chunk": "x"}, StreamMessage(None, Chunk("x"), "K")),
         ({"stream_id": "", "chunk": "x"}, StreamMessage(None, Chunk("x"), None)),
         ({"content": "x", "chunk": "y"}, StreamMessage(None, Chunk("x"), "K")),
     ],
@@ -254,7 +263,6 @@ def test_the_first_sdks_put_everything_into_stream_chunk(fields: Fields, expecte
 @pytest.mark.parametrize(
     "fields",
     [
-        {"stream_type": "stream_unheard", "chunk": "x"},
         {"stream_type": 5, "chunk": "x"},
         {"stream_id": 5, "chunk": "x"},
         {"stream_type": "stream_error", "chunk": 5},
