@@ -10,6 +10,7 @@ from typing import Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from relay.wire import cable
 from relay.wire.bot import (
@@ -55,6 +56,12 @@ class FakeConnection:
         self._identifier = ""
         self._outbox: asyncio.Queue[str | None] = asyncio.Queue()
         self._closing = False
+        self._broken = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the bot can still be told something; a break is known before it is noticed."""
+        return not (self._closing or self._broken) and self._socket.state is State.OPEN
 
     def send(self, message: Outbound) -> None:
         """Queue one message for the bot."""
@@ -70,6 +77,7 @@ class FakeConnection:
 
     def cut(self) -> None:
         """Break the connection: no goodbye, and what is queued is lost."""
+        self._broken = True
         self._socket.transport.abort()
 
     async def serve(self) -> None:

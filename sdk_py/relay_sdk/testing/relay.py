@@ -114,7 +114,9 @@ class FakeRelay:
         """Wait until a bot is connected. Raises `UsageError` after `patience_s`."""
         try:
             async with asyncio.timeout(self._patience_s):
-                await self._attached.wait()
+                while self._connection is None or not self._connection.is_open:
+                    self._attached.clear()
+                    await self._attached.wait()
         except TimeoutError:
             raise UsageError(
                 f"no bot has connected within {self._patience_s:g} s: "

@@ -274,3 +274,16 @@ async def test_a_bot_that_starts_late_is_waited_for() -> None:
         await asyncio.sleep(0)
         async with counting(relay, 1):
             assert (await asking).text == numbers(1)
+
+
+async def test_a_question_waits_for_the_bot_that_comes_and_not_for_the_one_that_went() -> None:
+    """After a cut, a restart, or another bot's end; none of them is told the question and lost."""
+    async with FakeRelay() as relay:
+        async with counting(relay, 3):
+            assert (await relay.ask("Count.")).outcome == "completed"
+            relay.cut()
+            assert (await relay.ask("Count.")).outcome == "completed"
+            relay.restart()
+            assert (await relay.ask("Count.")).outcome == "completed"
+        async with counting(relay, 4):
+            assert (await relay.ask("Count.")).text == numbers(4)
