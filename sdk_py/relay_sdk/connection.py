@@ -109,7 +109,7 @@ class Connection:
         self._flushed = asyncio.Event()
         self._flushed.set()
         self._open = False
-        self._told = False
+        self._failed = 0
         # websockets writes request headers, and so the token, into its debug log.
         self._quiet = logging.getLogger("relay_sdk.socket")
         self._quiet.setLevel(logging.INFO)
@@ -128,10 +128,10 @@ class Connection:
                 logger.warning("%s answers %s", self._host, error.response.status_code)
             except (OSError, WebSocketException, TimeoutError) as error:
                 # Once: a script that has set up no logging would else seem to hang.
-                level = logging.INFO if self._told else logging.WARNING
+                level = logging.WARNING if self._failed == 0 else logging.INFO
                 why = str(error) or type(error).__name__
                 logger.log(level, "connection to %s: %s; trying again", self._host, why)
-                self._told = True
+                self._failed += 1
             delay_s = self._backoff.next_delay()
             logger.info("connecting to %s again in %.2f s", self._host, delay_s)
             await asyncio.sleep(delay_s)
@@ -187,7 +187,7 @@ class Connection:
                     self._take(payload)
                 case cable_client.Confirmed():
                     self._backoff.reset()
-                    self._told = False
+                    self._failed = -1  # the first failure is a break, not an attempt
                 case cable_client.Rejected():
                     raise Rejected("the relay refuses the subscription: check `bot_id`")
                 case cable_client.Disconnect(reason, reconnect):
