@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from relay.errors import BadRequest
-from relay.store.bots import checked_name
+from relay.store.bots import SAME_NAME_MAX, as_id, checked_name, the_one
 from relay.store.models import AccessKey, moment
 from relay.store.secrets import fingerprint, matches
 
@@ -45,6 +45,46 @@ async def by_key(session: AsyncSession, key: str) -> AccessKey | None:
     )
     row = (await session.exec(query)).one_or_none()
     return row if row is not None and matches(key, row.key_hash) else None
+
+
+async def everyone(session: AsyncSession) -> list[AccessKey]:
+    """Return all keys, oldest first, those that were revoked too."""
+    return list(await session.exec(select(AccessKey).order_by(col(AccessKey.id))))
+
+
+async def named(session: AsyncSession, name_or_id: str) -> AccessKey:
+    """Return the key that is meant. Raises `BadRequest` where there is none, or more than one.
+
+    A name means a key that was not revoked, as long as there is one.
+    """
+    number = as_id(name_or_id)
+    if number is not None and (key := await session.get(AccessKey, number)):
+        return key
+    revoked = col(AccessKey.revoked_at)
+    query = select(AccessKey).where(col(AccessKey.name) == name_or_id).order_by(col(AccessKey.id))
+    valid = (await session.exec(query.where(revoked.is_(None)).limit(SAME_NAME_MAX))).all()
+    found = valid or (await session.exec(query.limit(SAME_NAME_MAX))).all()
+    return the_one(found, "access key", name_or_id)
+
+
+async def replace_key(session: AsyncSession, row: AccessKey, key: str) -> None:
+    """Give the row another key; the old one is of no use from the commit on.
+
+    Raises `BadRequest` where it was revoked: that is for good.
+    """
+    if row.revoked_at is not None:
+        raise BadRequest(f"access key {row.id} was revoked; add another", field="name")
+    stored = fingerprint(key)
+    row.key_prefix, row.key_hash = stored.prefix, stored.hash
+    session.add(row)
+    await session.flush()
+
+
+async def revoke(session: AsyncSession, row: AccessKey, *, now: float) -> None:
+    """Make the key of no use from the commit on. The time of the first revocation stays."""
+    row.revoked_at = row.revoked_at or moment(now)
+    session.add(row)
+    await session.flush()
 
 
 async def touch(session: AsyncSession, used: Mapping[int, float]) -> None:

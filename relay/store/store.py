@@ -80,6 +80,25 @@ class Store:
         async with self._database.read() as session:
             return await bots.get(session, bot_id)
 
+    async def bots(self) -> list[Bot]:
+        """Return all bots, oldest first."""
+        async with self._database.read() as session:
+            return await bots.everyone(session)
+
+    async def rotate_bot(self, name_or_id: str, token: str) -> Bot:
+        """Give the bot another token. Raises `BadRequest` where it is not one bot's name or id."""
+        async with self._database.write() as session:
+            bot = await bots.named(session, name_or_id)
+            await bots.replace_token(session, bot, token, now=self._clock.now())
+            return bot
+
+    async def revoke_bot(self, name_or_id: str) -> Bot:
+        """Take the bot's token away. Raises `BadRequest` where it is not one bot's name or id."""
+        async with self._database.write() as session:
+            bot = await bots.named(session, name_or_id)
+            await bots.revoke(session, bot, now=self._clock.now())
+            return bot
+
     # --- keys -----------------------------------------------------------------------------
 
     async def add_access_key(self, name: str, key: str) -> AccessKey:
@@ -94,6 +113,25 @@ class Store:
         if found is not None and found.id is not None:
             self._used[found.id] = self._clock.now()
         return found
+
+    async def access_keys(self) -> list[AccessKey]:
+        """Return all access keys, oldest first, those that were revoked too."""
+        async with self._database.read() as session:
+            return await access_keys.everyone(session)
+
+    async def rotate_access_key(self, name_or_id: str, key: str) -> AccessKey:
+        """Replace a key. Raises `BadRequest` where it is not one key's name or id, or revoked."""
+        async with self._database.write() as session:
+            row = await access_keys.named(session, name_or_id)
+            await access_keys.replace_key(session, row, key)
+            return row
+
+    async def revoke_access_key(self, name_or_id: str) -> AccessKey:
+        """Revoke a key for good. Raises `BadRequest` where it is not one key's name or id."""
+        async with self._database.write() as session:
+            row = await access_keys.named(session, name_or_id)
+            await access_keys.revoke(session, row, now=self._clock.now())
+            return row
 
     async def add_admin_token(self, token: str) -> AdminToken:
         """Add an administrator's token. Raises `BadRequest` where it is taken."""

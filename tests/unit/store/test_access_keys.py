@@ -89,3 +89,49 @@ async def test_uses_of_many_keys_are_recorded_together(database: Database) -> No
     assert await last_used(database) == NOW
     assert other is not None
     assert other.last_used_at == moment(NOW + 1)
+
+
+async def test_a_revoked_key_is_of_no_use_for_good(database: Database) -> None:
+    """It cannot be replaced, and a second revocation does not change when it was."""
+    await add(database)
+    async with database.write() as session:
+        row = await access_keys.named(session, "glasses")
+        await access_keys.revoke(session, row, now=NOW)
+        await access_keys.revoke(session, row, now=NOW + 1)
+    assert row.revoked_at == moment(NOW)
+    assert await find(database) is None
+    async with database.write() as session:
+        with pytest.raises(BadRequest, match="was revoked"):
+            await access_keys.replace_key(session, row, "ak_new")
+
+
+async def test_a_replaced_key_is_of_no_use_any_more(database: Database) -> None:
+    """The new one is, under the same id."""
+    key_id = await add(database)
+    other = "ak_" + "1" * 64
+    async with database.write() as session:
+        row = await access_keys.named(session, str(key_id))
+        await access_keys.replace_key(session, row, other)
+    assert await find(database) is None
+    found = await find(database, other)
+    assert found is not None
+    assert (found.id, found.key_prefix) == (key_id, "ak_11111")
+
+
+async def test_a_name_means_the_key_that_is_valid(database: Database) -> None:
+    """Two valid ones of one name need an id; one that was revoked is found while it is alone."""
+    first = await add(database)
+    async with database.write() as session:
+        await access_keys.revoke(session, await access_keys.named(session, "glasses"), now=NOW)
+    async with database.read() as session:
+        assert (await access_keys.named(session, "glasses")).id == first
+    second = await add(database, "ak_" + "1" * 64)
+    async with database.read() as session:
+        assert (await access_keys.named(session, "glasses")).id == second
+    await add(database, "ak_" + "2" * 64)
+    async with database.read() as session:
+        with pytest.raises(BadRequest, match="give an id: 2, 3"):
+            await access_keys.named(session, "glasses")
+        with pytest.raises(BadRequest, match="there is no access key nobody"):
+            await access_keys.named(session, "nobody")
+        assert [key.id for key in await access_keys.everyone(session)] == [1, 2, 3]

@@ -92,3 +92,58 @@ async def test_a_replaced_token_is_of_no_use_any_more(database: Database) -> Non
     assert found.id == bot.id
     assert found.updated_at.timestamp() == NOW + 1
     assert found.token_prefix == "n" * 8
+
+
+async def test_a_revoked_token_is_of_no_use_and_another_brings_the_bot_back(
+    database: Database,
+) -> None:
+    """Neither the token nor what stands in its place opens anything; the user stays bound."""
+    bot = await add(database, user_id="u1")
+    async with database.write() as session:
+        await bots.revoke(session, bot, now=NOW + 1)
+    assert bots.is_revoked(bot)
+    async with database.read() as session:
+        assert await bots.by_token(session, "t" * 64) is None
+        assert await bots.by_token(session, bot.token_hash) is None
+        found = await bots.by_user(session, "u1")
+    assert found is not None
+    assert (found.id, found.token_prefix, found.updated_at.timestamp()) == (bot.id, "", NOW + 1)
+    async with database.write() as session:
+        await bots.replace_token(session, bot, "n" * 64, now=NOW + 2)
+    assert not bots.is_revoked(bot)
+
+
+async def test_two_bots_can_be_revoked(database: Database) -> None:
+    """What stands in place of a hash is unique, too."""
+    both = [await add(database), await add(database, token="o" * 64)]
+    async with database.write() as session:
+        for bot in both:
+            await bots.revoke(session, bot, now=NOW)
+    async with database.read() as session:
+        assert [bots.is_revoked(bot) for bot in await bots.everyone(session)] == [True, True]
+
+
+async def test_a_bot_is_meant_by_its_id_or_its_name(database: Database) -> None:
+    """An id goes first; a name that several have needs one."""
+    await add(database, "Nova", "1" * 64)
+    await add(database, "1", "2" * 64)
+    await add(database, "77", "3" * 64)
+    await add(database, "Twin", "4" * 64)
+    await add(database, "Twin", "5" * 64)
+    async with database.read() as session:
+        for given, bot_id in (("Nova", 1), ("1", 1), ("77", 3), ("5", 5)):
+            assert (await bots.named(session, given)).id == bot_id
+        with pytest.raises(BadRequest, match="several are called Twin; give an id: 4, 5"):
+            await bots.named(session, "Twin")
+        for unknown in ("nova", "", "99", "9" * 30, "١"):
+            with pytest.raises(BadRequest, match=f"there is no bot {unknown}"):
+                await bots.named(session, unknown)
+
+
+async def test_all_bots_are_listed_oldest_first(database: Database) -> None:
+    """By id."""
+    for number in range(3):
+        await add(database, f"bot {number}", str(number) * 64)
+    async with database.read() as session:
+        names = [bot.name for bot in await bots.everyone(session)]
+    assert names == ["bot 0", "bot 1", "bot 2"]
