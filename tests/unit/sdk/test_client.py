@@ -9,27 +9,11 @@ from relay.protocol.texthash import content_hash
 from relay_sdk import (
     Bot,
     Command,
-    ConnectionTimes,
     ReplyClosed,
     ReplyOutcome,
 )
 from tests.support.fake_cable import FakeRelay
-
-QUICK = ConnectionTimes(first_delay_s=0.01, delay_max_s=0.05, close_timeout_s=0.2)
-PATIENT = SenderLimits(ack_timeout_s=3600.0)
-"""Nothing in a test with these limits happens because time has passed."""
-HASTY = SenderLimits(ack_timeout_s=0.05, give_up_s=3600.0)
-
-
-def make_bot(relay: FakeRelay, limits: SenderLimits = PATIENT) -> Bot:
-    """A bot that reconnects at once."""
-    return Bot(relay.url, "secret-token", limits=limits, times=QUICK)
-
-
-async def serve(bot: Bot) -> None:
-    """Run the bot until the relay refuses it."""
-    async with bot:
-        await bot.serve()
+from tests.support.quick_bot import HASTY, QUICK, make_bot
 
 
 async def test_a_command_becomes_an_answer() -> None:
