@@ -68,6 +68,10 @@ class LinkHost(Protocol):
         """The link's socket is closed."""
         ...
 
+    def refused(self, code: RefusalCode) -> None:
+        """Something of a bot was not taken."""
+        ...
+
     def now(self) -> float:
         """Seconds of the node's clock."""
         ...
@@ -167,7 +171,7 @@ class BotLink:
             self._refuse_unknown(message.stream_id, None)
 
     def _refuse_unknown(self, stream_id: str | None, sequence: int | None) -> None:
-        self.send(
+        self.refuse(
             Refused(
                 stream_id,
                 sequence,
@@ -208,6 +212,11 @@ class BotLink:
         if self.current:
             self._transport.send(message)
 
+    def refuse(self, refusal: Refused) -> None:
+        """Tell the bot what was not taken, and count it."""
+        self._host.refused(refusal.code)
+        self.send(refusal)
+
     def deliver(self, letter: Letter, *, credit: int) -> None:
         """Hand a letter of the mailbox to the bot."""
         payload = loads(letter.payload)
@@ -234,7 +243,7 @@ def answer(link: BotLink, stored: Stored, stream_id: str, reaction: Ack | Nack |
         case Nack():
             link.send(Missing(stream_id, reaction.ranges))
         case Refuse():
-            link.send(Refused(stream_id, reaction.sequence, reaction.code, reaction.message))
+            link.refuse(Refused(stream_id, reaction.sequence, reaction.code, reaction.message))
 
 
 def open_state(stream_id: str, epoch: str, status: Status, stored: Stored) -> OpenStreamState:

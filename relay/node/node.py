@@ -22,10 +22,12 @@ from relay.broker.base import (
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
 from relay.errors import BrokerError, LimitReached, PositionGone, RelayError, UnknownStream
+from relay.metrics import Metrics
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, BotTransport
 from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
+from relay.node.figures import count_stream, figures_now
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
 from relay.node.registry import Registry
@@ -35,7 +37,7 @@ from relay.node.subscriber import Subscription
 from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
 from relay.node.vouchers import Vouchers
-from relay.protocol.events import Position, Stop
+from relay.protocol.events import Position, RefusalCode, Stop
 from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
@@ -116,6 +118,7 @@ class Node:
             background=self._background,
             recovered=self._recovered,
         )
+        self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
         self._logger = structlog.get_logger("relay.node")
 
     def now(self) -> float:
@@ -260,6 +263,10 @@ class Node:
         """See `LinkHost.link_gone`."""
         self._switchboard.detached(link)
 
+    def refused(self, code: RefusalCode) -> None:
+        """See `LinkHost.refused`."""
+        self.metrics.refused(code)
+
     async def _post(self, meta: StreamMeta, payload: dict[str, JsonValue]) -> bool:
         assert meta.bot_id is not None
         voucher = self._resumption.voucher(meta)
@@ -339,6 +346,10 @@ class Node:
             stream.make_row, self._log, with_content=self._settings.trace_content == "full"
         )
         self._tracer.submit(stream.record.meta.trace_id, make)
+        if not stream.counted:
+            # Not with the row: while the store is away, rows wait and may be lost.
+            stream.counted = True
+            self._background(count_stream(stream, self._log, self.metrics))
 
     def _expire(self, stream: NodeStream, now: float) -> None:
         stream.consider_trace(abandoned=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 
 from relay.broker.base import StreamMeta
+from relay.metrics import Hop
 from relay.node.audience import Audience
 from relay.node.tracer import TraceRow
 from relay.protocol.events import Entry, EntryKind
@@ -23,8 +24,6 @@ from relay.wire.timestamp import beijing_iso
 MISSING_MAX = 10_000
 """How many missing sequences are listed one by one; the counts are always exact."""
 
-BOT_TO_RELAY = "bot_to_relay"
-RELAY_TO_DEVICE = "relay_to_device"
 BOTH_HOPS = "both"
 
 
@@ -53,11 +52,7 @@ class StreamRecord:
     ) -> TraceRow:
         """Make the trace row from what the log and the notes say."""
         shown = [entry for entry in entries if entry.offset <= audience.delivered]
-        unseen = RangeSet(
-            entry.sequence
-            for entry in entries[len(shown) :]
-            if entry.kind is EntryKind.CHUNK and entry.sequence is not None
-        ).ranges()
+        unseen = unseen_in(entries[len(shown) :])
         missing = merge(report.missing, unseen)
         delays = measure(report.arrivals, report.opened_at, report.ended_at)
         timeline = self._timeline(report, entries, audience)
@@ -146,12 +141,21 @@ def _anomaly_type(report: LossReport, unseen: Ranges) -> str:
     return "chunk_refused" if report.withheld else "summary_disagrees"
 
 
+def unseen_in(entries: Sequence[Entry]) -> Ranges:
+    """Return which sequences are in what no device was handed."""
+    return RangeSet(
+        entry.sequence
+        for entry in entries
+        if entry.kind is EntryKind.CHUNK and entry.sequence is not None
+    ).ranges()
+
+
 def _hop(missing: Ranges, unseen: Ranges) -> str | None:
     if missing and unseen:
         return BOTH_HOPS
     if missing:
-        return BOT_TO_RELAY
-    return RELAY_TO_DEVICE if unseen else None
+        return Hop.BOT_TO_RELAY.value
+    return Hop.RELAY_TO_DEVICE.value if unseen else None
 
 
 def _text(entries: Sequence[Entry], kind: EntryKind | None = None) -> str:

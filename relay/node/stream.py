@@ -65,6 +65,8 @@ class NodeStream:
         self.end_offset: int | None = None
         self.row_made = False
         """Whether the trace row was made from the log, so that the log may go."""
+        self.counted = False
+        """Whether the metrics have it."""
         self.rebuild_at: float | None = None
         """When to try again to rebuild the owner; None where there is nothing to try."""
         self._overlapped = False

@@ -113,6 +113,16 @@ class StreamReceiver:
         return RangeSet(chunk.sequence for chunk in self._state.sequencer.held).ranges()
 
     @property
+    def held_count(self) -> int:
+        """How many early chunks wait for the missing ones before them."""
+        return self._state.sequencer.held_count
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all chunks that were accepted, in bytes of memory."""
+        return self._state.size_bytes
+
+    @property
     def credit(self) -> int:
         """How many sequences from `next_sequence` on the bot may send."""
         return window.grant(self._state.limits.credit, self._state.sequencer.held_count)

@@ -103,9 +103,8 @@ class BotChannel:
         try:
             message = decode(payload, must_number=self._link.protocol >= RELIABLE)
         except PayloadRefused as error:
-            self._transport.send(
-                Refused(error.stream_id, error.sequence, error.code, error.message)
-            )
+            refusal = Refused(error.stream_id, error.sequence, error.code, error.message)
+            self._link.refuse(refusal)
             return
         match message:
             case StreamMessage():

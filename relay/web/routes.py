@@ -13,6 +13,7 @@ from relay.web.cable import CableEndpoint
 from relay.web.channels import Channels
 from relay.web.device import DeviceEndpoint
 from relay.web.event_stream import EventStreamEndpoint
+from relay.web.metrics import metrics_route
 from relay.web.sse import Responder
 from relay.web.worker_api import WorkerApi
 
@@ -26,7 +27,7 @@ TICKET_MARGIN_S = 60.0
 def web_routes(
     node: Node, directory: Directory, responder: Responder, settings: Settings, clock: Clock
 ) -> list[Route | WebSocketRoute]:
-    """Return the routes of bots, workers, glasses and plain readers."""
+    """Return the routes of bots, workers, glasses, plain readers and Prometheus."""
     ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
     tickets = Tickets(settings.secret.encode(), ttl_s=ticket_s, now=clock.now)
     worker = WorkerApi(node, directory, tickets, poll_seconds=settings.poll_seconds)
@@ -44,4 +45,5 @@ def web_routes(
         Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
         Route("/api/rokid/poll", worker.poll, methods=["GET"]),
         Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
+        metrics_route(node.metrics),
     ]
