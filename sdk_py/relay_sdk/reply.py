@@ -50,10 +50,11 @@ class Reply:
         """Send text. Waits while the relay cannot take more.
 
         Raises `ReplyClosed` where the relay has closed the answer, and `UsageError` after
-        the answer's end.
+        the answer's end and for what is no text.
         """
+        checked = _checked(text)
         await self._ready()
-        self._streams.write(self._stream, text)
+        self._streams.write(self._stream, checked)
 
     async def tool_call(self, command: ToolCommand, **fields: str | bool) -> None:
         """Ask the glasses to do something; it takes its place between the texts.
@@ -156,3 +157,10 @@ class Reply:
         else:
             # The text of an exception may hold a key or an address; its name does not.
             await self.fail(kind.__name__)
+
+
+def _checked(text: object) -> str:
+    # The `None` of a model's last delta is the first mistake that a bot's author makes.
+    if not isinstance(text, str):
+        raise UsageError(f"write takes text, not {type(text).__name__}: leave out what is empty")
+    return text

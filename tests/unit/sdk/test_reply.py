@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,15 @@ async def test_writing_after_the_end_is_explained() -> None:
         await reply.write("a")
     with pytest.raises(UsageError, match="async with"):
         await reply.write("b")
+
+
+@pytest.mark.parametrize("value", [None, 5, b"bytes"])
+async def test_what_is_no_text_is_named_and_not_sent(value: Any) -> None:
+    """A model's last delta is None; the author is told so, not an attribute that is missing."""
+    wire = Wire()
+    with pytest.raises(UsageError, match=type(value).__name__):
+        await wire.reply.write(value)
+    assert wire.sent == []
 
 
 async def test_a_write_into_a_closed_stream_raises_the_outcome() -> None:
