@@ -29,9 +29,12 @@ from relay_sdk.fetch import read_url
 class Device:
     """Asks as one device of one user.
 
+    `user_id` says whose bot is asked; the relay rejects one that no bot belongs to.
+
     All questions of one object are one conversation, which the bot may remember;
     `new_conversation()` begins another one, and `conversation_id` names it. Answers that were not
-    read to their end are hung up when the `async with` block ends; the bot is then told to stop.
+    read to their end are hung up when the `async with` block ends. The relay tells the bot to
+    stop once the device has not come back for 30 s, or for 2 s where it asked with `lingzhu`.
 
     `tls` is the context of an https URL, by default the system's certificates.
     """
