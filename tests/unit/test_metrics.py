@@ -25,7 +25,7 @@ from relay.protocol.forensics import LossPosition
 from relay.protocol.report import RepairedBy
 from relay.protocol.status import Outcome
 
-TABLE = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs"
 FIGURES = StreamFigures(
     outcome=Outcome.REPAIRED,
     accepted=57,
@@ -166,7 +166,9 @@ def test_two_relays_of_one_process_do_not_share_figures() -> None:
 def test_the_table_for_operators_is_what_is_told() -> None:
     """Names, types, labels with all their values, and meanings, in the same order."""
     rows = re.findall(
-        r"^\| `(relay_\w+)` \| (\w+) \| (.*?) \| (.+?) \|$", TABLE.read_text(), re.MULTILINE
+        r"^\| `(relay_\w+)` \| (\w+) \| (.*?) \| (.+?) \|$",
+        (DOCS / "metrics.md").read_text(),
+        re.MULTILINE,
     )
     assert rows == [
         (
@@ -181,6 +183,15 @@ def test_the_table_for_operators_is_what_is_told() -> None:
 
 def _list(values: type[StrEnum]) -> str:
     return ", ".join(f"`{member.value}`" for member in values)
+
+
+@pytest.mark.parametrize("name", ["metrics.md", "grafana-dashboard.json"])
+def test_alerts_and_panels_ask_for_what_there_is(name: str) -> None:
+    """A rule over a metric that does not exist never fires, and nobody notices."""
+    known = {name for name, _ in told(Metrics(Now))} | {d.name for d in DEFINITIONS}
+    asked = re.findall(r"\brelay_\w+", (DOCS / name).read_text(encoding="utf-8"))
+    assert asked
+    assert set(asked) - set(Hop) <= known
 
 
 def test_what_is_defined_is_what_is_told() -> None:

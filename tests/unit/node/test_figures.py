@@ -158,6 +158,13 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     await play.bot.say(play.stream_id, Chunk(TEXTS[0], 0))
     await play.end(End(2))
     await play.reader.read_all()
+    ended = await told(world, *names)
+    assert ended.keys() == {
+        "relay_device_streams",
+        "relay_bot_connections",
+        "relay_log_bytes",
+        "relay_trace_backlog",
+    }
     play.reader.subscription.close()
     play.bot.link.detach()
     await world.rows()
