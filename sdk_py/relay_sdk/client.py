@@ -140,15 +140,19 @@ class Bot:
         await asyncio.shield(self._started())
 
     async def stop(self, grace_s: float = 10.0) -> None:
-        """Take no new command, let running answers finish for `grace_s`, then disconnect."""
+        """Take no new command, let running answers finish for `grace_s`, then disconnect.
+
+        A handler may call it, too; its own answer should have ended before.
+        """
         self._stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._finished()
-        tasks = list(self._tasks.values())
+        tasks = self._others()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks)
         with suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await self._connection.flushed()
@@ -271,9 +275,14 @@ class Bot:
         del self._replies[stream_id]
 
     async def _finished(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks.values())
+        while tasks := self._others():
+            await asyncio.wait(tasks)
         await self._streams.settled()
+
+    def _others(self) -> list[asyncio.Task[None]]:
+        """Return the running handlers but the one that is asking: it cannot wait for itself."""
+        asking = asyncio.current_task()
+        return [task for task in self._tasks.values() if task is not asking]
 
     def _started(self) -> asyncio.Task[None]:
         if self._running is None:

@@ -18,6 +18,7 @@ from relay_sdk import (
     Unauthorized,
     UsageError,
 )
+from relay_sdk.testing import FakeRelay as DecidingRelay
 from tests.support.fake_cable import FakeRelay
 from tests.support.quick_bot import make_bot, serve
 
@@ -143,6 +144,23 @@ async def test_stopping_without_grace_tells_the_device() -> None:
             await bot.stop(grace_s=0.0)
             assert (await connection.next())["type"] == "stream_error"
             assert connection.is_quiet()
+
+
+async def test_a_handler_may_stop_its_bot() -> None:
+    """It neither waits for itself nor cancels itself, also where two do it at once."""
+    async with DecidingRelay() as relay, Bot(relay.url, relay.token) as bot:
+
+        @bot.on_command
+        async def answer(command: Command) -> None:
+            async with bot.reply(command) as reply:
+                await reply.write("Bye.")
+            await bot.stop(grace_s=0.05)
+
+        async with asyncio.timeout(5):
+            both = await asyncio.gather(relay.ask("Stop."), relay.ask("Stop."))
+            with pytest.raises(asyncio.CancelledError):
+                await bot.serve()
+        assert [one.text for one in both] == ["Bye."] * 2
 
 
 async def test_a_reply_outside_of_its_handler_is_a_mistake_that_is_explained() -> None:
