@@ -5,6 +5,7 @@ serve        the relay itself, its demo, its settings
 credentials  bots, access keys, administrators
 database     the schema
 traces       what became of each stream
+timeline     one stream, drawn in the terminal
 
 What a command needs is imported inside it, so that `relay --help` answers at once.
 """

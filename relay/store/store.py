@@ -85,6 +85,11 @@ class Store:
         async with self._database.read() as session:
             return await bots.everyone(session)
 
+    async def bot_named(self, name_or_id: str) -> Bot:
+        """Return a bot. Raises `BadRequest` where it is not one bot's name or id."""
+        async with self._database.read() as session:
+            return await bots.named(session, name_or_id)
+
     async def rotate_bot(self, name_or_id: str, token: str) -> Bot:
         """Give the bot another token. Raises `BadRequest` where it is not one bot's name or id."""
         async with self._database.write() as session:
@@ -159,10 +164,23 @@ class Store:
         async with self._database.read() as session:
             return await traces.get(session, trace_id)
 
-    async def traces(self, *, limit: int, offset: int = 0) -> list[TraceRow]:
-        """Return at most `limit` traces, newest first, after leaving out `offset` of them."""
+    async def find_trace(self, given: str) -> TraceRow | None:
+        """Return the trace with this trace id, stream id, or unique beginning of either.
+
+        Raises `BadRequest` where several begin so.
+        """
         async with self._database.read() as session:
-            return await traces.newest(session, limit=limit, offset=offset)
+            return await traces.find(session, given)
+
+    async def traces(
+        self, *, limit: int, offset: int = 0, wanted: traces.Wanted | None = None
+    ) -> list[TraceRow]:
+        """Return at most `limit` of the wanted traces, newest first, after leaving out `offset`.
+
+        Raises `BadRequest` where the trace is unknown before which they are wanted.
+        """
+        async with self._database.read() as session:
+            return await traces.newest(session, limit=limit, offset=offset, wanted=wanted)
 
     async def trace_count(self) -> int:
         """Return how many traces there are."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Final, cast
 
 import msgspec
-from sqlalchemy import func
+from sqlalchemy import and_, func, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from relay.errors import BadRequest
 from relay.logs import get_logger
 from relay.node.tracer import TraceRow
 from relay.store.engine import Database, database_errors, is_outage, writing
@@ -35,6 +37,25 @@ _LONG: Final = frozenset({"sdk_content", "sse_content"})
 _NAMES: Final = tuple(item.name for item in fields(TraceRow))
 _KEPT: Final = frozenset({"trace_id", "created_at"})
 """What an amended row does not change."""
+
+SAME_MAX: Final = 5
+"""How many traces are named where the beginning of an id fits several."""
+
+_NEWEST_FIRST: Final = (col(StreamTrace.created_at).desc(), col(StreamTrace.id).desc())
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which traces are asked for; None is all."""
+
+    status: str | None = None
+    bot_id: int | None = None
+    conversation: str | None = None
+    """The device's `message_id`."""
+    user: str | None = None
+    before: str | None = None
+    """Only those older than this trace: the last of the page before."""
+
 
 _Values = dict[str, object]
 
@@ -72,11 +93,56 @@ async def get(session: AsyncSession, trace_id: str) -> TraceRow | None:
     return None if record is None else _from_columns(record)
 
 
-async def newest(session: AsyncSession, *, limit: int, offset: int = 0) -> list[TraceRow]:
-    """Return at most `limit` traces, newest first, after leaving out `offset` of them."""
-    order = (col(StreamTrace.created_at).desc(), col(StreamTrace.id).desc())
-    found = await session.exec(select(StreamTrace).order_by(*order).limit(limit).offset(offset))
-    return [_from_columns(record) for record in found]
+async def find(session: AsyncSession, given: str) -> TraceRow | None:
+    """Return the trace with this trace id, stream id, or unique beginning of either.
+
+    Raises `BadRequest` where several begin so.
+    """
+    names = (col(StreamTrace.trace_id), col(StreamTrace.stream_id))
+    exact = or_(*(name == given for name in names))
+    begins = or_(*(name.startswith(given, autoescape=True) for name in names))
+    for condition in (exact, begins) if given else ():
+        query = select(StreamTrace).where(condition).order_by(*_NEWEST_FIRST).limit(SAME_MAX)
+        match (await session.exec(query)).all():
+            case []:
+                continue
+            case [record]:
+                return _from_columns(record)
+            case several:
+                ids = ", ".join(record.trace_id for record in several)
+                raise BadRequest(f"several traces are {given}: {ids}", field="trace_id")
+    return None
+
+
+async def newest(
+    session: AsyncSession, *, limit: int, offset: int = 0, wanted: Wanted | None = None
+) -> list[TraceRow]:
+    """Return at most `limit` of the wanted traces, newest first, after leaving out `offset`.
+
+    Raises `BadRequest` where the trace is unknown before which they are wanted.
+    """
+    query = select(StreamTrace).order_by(*_NEWEST_FIRST).limit(limit).offset(offset)
+    if wanted is not None:
+        for column, value in (
+            (col(StreamTrace.status), wanted.status),
+            (col(StreamTrace.bot_id), wanted.bot_id),
+            (col(StreamTrace.message_id), wanted.conversation),
+            (col(StreamTrace.user_id), wanted.user),
+        ):
+            query = query if value is None else query.where(column == value)
+        if wanted.before is not None:
+            at, row_id = await _place(session, wanted.before)
+            created, number = col(StreamTrace.created_at), col(StreamTrace.id)
+            query = query.where(or_(created < at, and_(created == at, number < row_id)))
+    return [_from_columns(record) for record in await session.exec(query)]
+
+
+async def _place(session: AsyncSession, trace_id: str) -> tuple[datetime, int | None]:
+    query = select(StreamTrace).where(col(StreamTrace.trace_id) == trace_id)
+    record = (await session.exec(query)).one_or_none()
+    if record is None:
+        raise BadRequest(f"there is no trace {trace_id}", field="before")
+    return record.created_at, record.id
 
 
 async def count(session: AsyncSession) -> int:

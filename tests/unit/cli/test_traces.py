@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 
 import pytest
 
@@ -40,10 +39,38 @@ def test_traces_are_listed_as_json(traced: Relay) -> None:
 
 
 def test_one_trace_is_shown(traced: Relay) -> None:
-    """For people a line for each column, for programs the whole of it."""
+    """For people what was lost and when, without colours into a pipe; for programs all of it."""
     out = traced("trace", "show", "trace-1").out
-    assert re.search(r"^loss_position +tail$", out, re.MULTILINE)
-    assert re.search(r"^timeline +2 \(see --json\)$", out, re.MULTILINE)
+    assert "chunks  3 -> 2, hop bot-to-relay, position tail, repair summary" in out
+    assert "\x1b" not in out
     row = json.loads(traced("trace", "show", "trace-1", "--json").out)
     assert row["timeline"][0] == [0, 12.5, 12.625, 13.0, 2]
     assert row["sse_content"] == "你好🦞\n\n"
+
+
+def test_a_trace_is_found_by_its_stream(traced: Relay) -> None:
+    """An operator has the id that the device was told; a beginning of several is an error."""
+    assert "trace-2" in traced("trace", "show", "stream-2").out
+    done = traced("trace", "show", "stream-")
+    assert (done.code, done.err) == (1, "relay: several traces are stream-: trace-2, trace-1\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        (("--status", "anomaly"), ["trace-2", "trace-1"]),
+        (("--status", "completed"), []),
+        (("--bot", "1"), ["trace-1"]),
+        (("--bot", "Nova"), ["trace-1"]),
+        (("--conversation", "1772157600000", "--limit", "1"), ["trace-2"]),
+        (("--user", "nobody"), []),
+        (("--before", "trace-2"), ["trace-1"]),
+    ],
+)
+def test_traces_are_listed_by_what_is_asked_for(
+    traced: Relay, args: tuple[str, ...], found: list[str]
+) -> None:
+    """A bot by its name or its id; the next page by the last trace of the one before."""
+    traced("bot", "add", "Nova")
+    rows = json.loads(traced("trace", "list", *args, "--json").out)
+    assert [row["trace_id"] for row in rows] == found
