@@ -33,6 +33,12 @@ _HOPS: Final = {
     "both": "on both hops",
 }
 
+_PARTS: Final = {
+    "head": ", in the first quarter of the answer",
+    "middle": ", in the middle of the answer",
+    "tail": ", in the last quarter of the answer",
+    "mixed": ", in several parts of the answer",
+}
 _REPAIRS: Final = {
     "summary": "the bot's summary had the lost part",
     "retransmit": "the bot sent the lost chunks again",
@@ -69,7 +75,7 @@ def told(row: TraceRow) -> Iterator[str]:
     anomaly = row.anomaly or {}
     lost, total = len(row.missing_sequences), row.sdk_total_chunks or row.sdk_chunk_count
     if lost:
-        part = f", {row.loss_position} of the answer" if row.loss_position else ""
+        part = _PARTS.get(row.loss_position or "", "")
         hop = _HOPS.get(row.loss_hop or "", row.loss_hop or "somewhere")
         which = ranges(row.missing_sequences)
         yield f"{lost} of {total} chunks went missing {hop}: {which}{part}."

@@ -40,7 +40,10 @@ def test_the_end_that_went_missing_is_named_and_drawn_in_red() -> None:
     drawn = list(draw(row, 80))
     text = "\n".join(line.plain for line in drawn)
     assert "chunks  60 -> 57" in text
-    assert "3 of 60 chunks went missing between the bot and the relay: 57-59, tail" in text
+    assert (
+        "3 of 60 chunks went missing between the bot and the relay: 57-59, in the last quarter"
+        in text
+    )
     (gap,) = [line for line in drawn if line.plain.endswith("missing 3")]
     assert gap.plain.split()[0] == "57-59"
     assert any("red" in str(span.style) for span in gap.spans)
