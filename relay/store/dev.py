@@ -7,7 +7,7 @@ only, and used again at the next start.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +51,10 @@ async def ensure_dev_tokens(store: Store, path: Path) -> DevTokens:
     What the database lacks of them is added; a bot `dev` whose token is not known gets the one in
     the file. Raises `BadRequest` where the file is not what this function writes.
     """
-    tokens = _read(path) or _write(path)
+    tokens = _read(path)
+    if tokens is None:
+        tokens = DevTokens(new_sdk_token(), new_access_key(), new_admin_token())
+        _write(path, tokens)
     if await store.bot_by_token(tokens.sdk_token) is None:
         bot = await store.bot_by_user(USER_ID)
         if bot is None:
@@ -59,7 +62,13 @@ async def ensure_dev_tokens(store: Store, path: Path) -> DevTokens:
         else:
             await store.replace_bot_token(bot, tokens.sdk_token)
     if await store.access_key_by_key(tokens.access_key) is None:
-        await store.add_access_key(BOT_NAME, tokens.access_key)
+        try:
+            await store.add_access_key(BOT_NAME, tokens.access_key)
+        except BadRequest:
+            # It is there and was revoked, which nothing undoes: a new one takes its place.
+            tokens = replace(tokens, access_key=new_access_key())
+            await store.add_access_key(BOT_NAME, tokens.access_key)
+            _replace(path, tokens)
     if not await store.verify_admin(tokens.admin_token):
         await store.add_admin_token(tokens.admin_token)
     return tokens
@@ -75,9 +84,12 @@ def _read(path: Path) -> DevTokens | None:
         raise BadRequest(f"{path} does not hold {names}; delete it", field="file") from None
 
 
-def _write(path: Path) -> DevTokens:
-    tokens = DevTokens(new_sdk_token(), new_access_key(), new_admin_token())
+def _write(path: Path, tokens: DevTokens) -> None:
     # Never readable by others, not even between two calls; an existing file is never replaced.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(asdict(tokens)), indent=2) + b"\n")
-    return tokens
+
+
+def _replace(path: Path, tokens: DevTokens) -> None:
+    path.unlink()
+    _write(path, tokens)

@@ -68,6 +68,17 @@ async def test_a_lost_file_gives_the_bot_a_new_token(store: Store, tmp_path: Pat
     assert await store.bot_by_token(first.sdk_token) is None
 
 
+async def test_a_key_that_was_revoked_is_replaced(store: Store, tmp_path: Path) -> None:
+    """Nothing undoes a revocation; the next start has another key, for good."""
+    path = tmp_path / "dev.json"
+    first = await ensure_dev_tokens(store, path)
+    await store.revoke_access_key("dev")
+    second = await ensure_dev_tokens(store, path)
+    assert (second.access_key != first.access_key, second.sdk_token) == (True, first.sdk_token)
+    assert await works(store, path)
+    assert await ensure_dev_tokens(store, path) == second
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"sdk_token": 1}', "\ud83e"])
 async def test_a_file_that_holds_something_else_is_named(
     store: Store, tmp_path: Path, content: str
