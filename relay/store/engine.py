@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, event
+from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_connection
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,6 +24,9 @@ BUSY_TIMEOUT_S: Final = 5.0
 
 COMMAND_TIMEOUT_S: Final = 10.0
 """How long PostgreSQL may take for a statement; asyncpg by itself waits for ever."""
+
+WAL_ATTEMPTS: Final = 100
+"""How often a fresh SQLite file is tried, within the same time."""
 
 _WRITES: Final = "relay_writes"
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -157,14 +160,38 @@ def _engine(url: URL) -> AsyncEngine:
     )
 
 
-def _sqlite_connected(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _sqlite_connected(
+    connection: AsyncAdapt_aiosqlite_connection, _entry: ConnectionPoolEntry
+) -> None:
+    cursor = connection.cursor()
     # The driver would begin transactions by itself, deferred and only before some statements.
     connection.isolation_level = None
-    cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _use_wal(connection: AsyncAdapt_aiosqlite_connection) -> None:
+    """Switch the file to write-ahead logging, once and for good.
+
+    SQLite does not wait for the lock that this takes, whatever its busy timeout: of several
+    relays that start on one fresh file, all but one would fail.
+    """
+    cursor = connection.cursor()
+    for attempt in range(WAL_ATTEMPTS):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if attempt == WAL_ATTEMPTS - 1:
+                raise
+        connection.run_async(_pause)
+    cursor.close()
+
+
+async def _pause(_connection: object) -> None:
+    await asyncio.sleep(BUSY_TIMEOUT_S / WAL_ATTEMPTS)
 
 
 def _sqlite_begins(connection: Connection) -> None:

@@ -119,3 +119,10 @@ def test_the_alembic_command_works_in_a_checkout(url: str) -> None:
     other = sqlite3.connect(path)
     assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
     other.close()
+
+
+async def test_a_fresh_file_is_waited_for_as_any_other(tmp_path: Path) -> None:
+    """Switching to write-ahead logging takes a lock that no busy timeout waits for."""
+    for number in range(12):
+        url = f"sqlite+aiosqlite:///{tmp_path}/{number}.db"
+        await asyncio.gather(*(upgrade(url) for _ in range(4)))
