@@ -235,7 +235,7 @@ def test_a_registry_or_a_machine_is_caught(tmp_path: Path, text: str) -> None:
 def test_an_address_that_only_looks_alike_is_fine(tmp_path: Path) -> None:
     """Routes and relative paths are no machine's."""
     path = plant(
-        tmp_path, "notes.md", "GET /healthz, relay/work/x.py, docs/root/a, {base}/home/x/\n"
+        tmp_path, "notes.md", "GET /healthz, relay/root/x.py, docs/root/a, {base}/home/x/\n"
     )
     assert tidy.forbidden_text([path]) == []
 
