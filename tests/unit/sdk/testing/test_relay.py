@@ -143,13 +143,13 @@ async def test_a_relay_that_is_restarted_has_forgotten_and_is_told_everything_ag
 
 async def test_a_bot_that_is_back_after_a_restart_is_not_waited_for_any_more() -> None:
     """The grace for bots that are away is over for it, however long its answer takes."""
-    async with FakeRelay(limits=Limits(bot_grace_s=0.2)) as relay:
+    async with FakeRelay(limits=Limits(bot_grace_s=1.0)) as relay:
         bot = Bot(relay.url, relay.token, times=QUICK)
 
         @bot.on_command
         async def answer(command: Command) -> AsyncIterator[str]:
             yield "one "
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(1.2)  # longer than the grace: that is the test
             yield "two"
 
         async with bot, relay.asking("hi") as question:
