@@ -4,6 +4,8 @@ RelayError
 |-- RequestError            the caller's fault: tell it what to do
 |   |-- BadRequest            the request cannot be understood
 |   |-- Unauthorized          no credential, or one that is not known
+|   |-- OutOfScope            the credential is known, and this is not among what it may do
+|   |-- NotFound              there is nothing with this id
 |   |-- UnknownStream         no such stream, or not one that the caller may read
 |   |-- PositionGone          the position cannot be served from this log
 |   `-- LimitReached          too much, too fast or too many
@@ -47,6 +49,18 @@ class Unauthorized(RequestError):
     """No credential was given, or it is not (or no longer) known."""
 
     code = "unauthorized"
+
+
+class OutOfScope(RequestError):
+    """The credential is known, but it may not open or read this."""
+
+    code = "out_of_scope"
+
+
+class NotFound(RequestError):
+    """There is nothing with this id (any more)."""
+
+    code = "not_found"
 
 
 class UnknownStream(RequestError):

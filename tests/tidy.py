@@ -26,6 +26,7 @@ LAYERS: Mapping[str, int] = {
     "relay.logs": 1,
     "relay.metrics": 1,
     "relay.node": 2,
+    "relay.admin": 2,
     "relay.broker.base": 2,
     "relay.broker": 3,
     "relay.store": 3,
@@ -53,6 +54,7 @@ BANNED: Mapping[str, Iterable[str]] = {
     "": ["starlette.middleware.base"],  # it hides http.disconnect
     **dict.fromkeys(PURE, _EFFECTS),
     "relay.node": [*_WEB, *_SQL, "redis"],
+    "relay.admin": [*_WEB, *_SQL, "redis"],
     "relay.broker.base": [*_WEB, *_SQL, "redis"],
     "relay.broker": [*_WEB, *_SQL],
     "relay.store": [*_WEB, "redis"],
@@ -74,6 +76,9 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.protocol.sending": "values without behaviour; the sender's tests use them",
     "relay.wire.bot_messages": "values without behaviour; the tests of relay.wire.bot_* use them",
     "relay.broker.base": "ports; tests/contract runs them on every broker",
+    "relay.admin.live": "values without behaviour; the tests of the node's live view make them",
+    "relay.admin.ports": "ports; the tests of the store and of the admin API use them",
+    "relay.admin.statistics": "values without behaviour; the store's tests make them",
     "relay.devices.base": "a port and its values; the tests of each device use them",
 }
 """Modules without a test file of their own, each with the reason."""

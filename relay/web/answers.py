@@ -10,6 +10,8 @@ from relay.devices.base import InvalidRequest
 from relay.errors import (
     BadRequest,
     LimitReached,
+    NotFound,
+    OutOfScope,
     PositionGone,
     RelayError,
     RequestError,
@@ -55,7 +57,9 @@ def _status_and_message(error: Exception) -> tuple[int, str]:
             return 400, error.message
         case Unauthorized():
             return _UNAUTHORIZED, error.message
-        case UnknownStream() | Unbound():
+        case OutOfScope():
+            return 403, error.message
+        case UnknownStream() | Unbound() | NotFound():
             return 404, error.message
         case PositionGone():
             return 410, error.message

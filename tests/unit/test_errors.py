@@ -40,6 +40,8 @@ def test_the_drawn_tree_is_the_real_one() -> None:
     [
         (errors.BadRequest("no message", field="message"), "bad_request"),
         (errors.Unauthorized("give a key"), "unauthorized"),
+        (errors.OutOfScope("ask for another key"), "out_of_scope"),
+        (errors.NotFound("no such bot"), "not_found"),
         (errors.UnknownStream("s1"), "unknown_stream"),
         (errors.PositionGone("read from the start"), "position_gone"),
         (errors.LimitReached("too many", retry_after_s=2.0), "limit_reached"),
