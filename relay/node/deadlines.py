@@ -24,13 +24,14 @@ class TimerHandle(Protocol):
 CallLater = Callable[[float, Callable[[], None]], TimerHandle]
 """`loop.call_later`: a delay in seconds and what to call."""
 
+Due = Callable[[Hashable, float], None]
+"""What to call with a key whose deadline has come, and with the time."""
+
 
 class Deadlines:
     """Calls `due(key, now)` once the clock has reached the key's deadline."""
 
-    def __init__(
-        self, clock: Clock, call_later: CallLater, due: Callable[[Hashable, float], None]
-    ) -> None:
+    def __init__(self, clock: Clock, call_later: CallLater, due: Due) -> None:
         self._clock = clock
         self._call_later = call_later
         self._due = due

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Hashable
-from contextvars import Context
+from collections.abc import Callable
 from functools import partial
-
-import structlog
 
 from relay.broker.base import (
     CommandMailbox,
@@ -21,13 +18,16 @@ from relay.broker.base import (
 )
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
-from relay.errors import BrokerError, LimitReached, PositionGone, RelayError, UnknownStream
+from relay.errors import BrokerError, LimitReached, PositionGone, UnknownStream
 from relay.metrics import Metrics
 from relay.node.audience import Audience
+from relay.node.background import Background
+from relay.node.books import Books
 from relay.node.bots import BotLink, BotTransport
 from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
-from relay.node.figures import count_stream, figures_now
+from relay.node.figures import figures_now
+from relay.node.lifecycle import Lifecycle
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
 from relay.node.registry import Registry
@@ -42,9 +42,6 @@ from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.jsontext import JsonValue, dumps
-
-ROW_WAIT_SECONDS = 60.0
-"""How much longer than its retention a log is kept for a tracer that is behind."""
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -88,13 +85,10 @@ class Node:
         self._presence = presence
         self._settings = settings
         self._limits = limits_of(settings)
-        self._tracer = tracer
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._registry = Registry()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._draining = False
-        loop_call_later = call_later or asyncio.get_running_loop().call_later
-        self._deadlines = Deadlines(clock, loop_call_later, self._due)
         self._switchboard = Switchboard(
             self,
             mailbox=mailbox,
@@ -119,7 +113,23 @@ class Node:
             recovered=self._recovered,
         )
         self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
-        self._logger = structlog.get_logger("relay.node")
+        self._books = Books(
+            log=log,
+            tracer=tracer,
+            metrics=self.metrics,
+            background=self._background,
+            with_content=settings.trace_content == "full",
+        )
+        loop_call_later = call_later or asyncio.get_running_loop().call_later
+        self._lifecycle = Lifecycle(
+            deadlines=partial(Deadlines, clock, loop_call_later),
+            log=log,
+            settings=settings,
+            registry=self._registry,
+            switchboard=self._switchboard,
+            recovery=self._recovery,
+            background=self._background,
+        )
 
     def now(self) -> float:
         """Seconds of the relay's clock."""
@@ -289,11 +299,11 @@ class Node:
             ),
             now=self.now,
             own=partial(self._recovery.own, snapshot),
-            moved=self._moved,
-            settled=self._settled,
+            moved=self._lifecycle.moved,
+            settled=self._books.settled,
         )
         self._registry.add(stream)
-        self._moved(stream)
+        self._lifecycle.moved(stream)
         return stream
 
     async def _stop(self, stream: NodeStream, outcome: Outcome, detail: str) -> None:
@@ -305,71 +315,14 @@ class Node:
         # What the bot sent in between was not acknowledged: it hears what is stored, and resends.
         if not stream.owner.dead:
             self._switchboard.restate(stream)
-        self._moved(stream)
-
-    def _moved(self, stream: NodeStream) -> None:
-        self._deadlines.set(
-            stream.stream_id, stream.next_deadline(self._settings.retention_seconds)
-        )
-        if stream.finished_at is not None:
-            self._switchboard.retire(stream)
-
-    def _due(self, key: Hashable, now: float) -> None:
-        stream = self._registry.get(str(key))
-        if stream is None:
-            return
-        if stream.finished_at is None:
-            self._recovery.retry(stream, now)
-            if stream.audience.deadline is not None and now >= stream.audience.deadline:
-                self._abandoned(stream, now)
-            stream.handle_timer(now)
-        elif now >= stream.finished_at + self._settings.retention_seconds:
-            self._expire(stream, now)
-            return
-        else:
-            stream.consider_trace(abandoned=True)
-        self._moved(stream)
-
-    def _abandoned(self, stream: NodeStream, now: float) -> None:
-        """Nobody reads any more. A bot that can be told is told to stop; another goes on."""
-        stream.audience.abandoned = True
-        link = stream.link
-        stream.record.note("device_gone", now, delivered=stream.audience.delivered)
-        if link is not None and link.reliable:
-            payload: dict[str, JsonValue] = {"type": "cancel_command", "reason": "device_gone"}
-            letter = Letter(link.bot_id, stream.stream_id, dumps(payload))
-            link.deliver(letter, credit=0)
-            stream.receive(Stop(Outcome.CANCELLED, "the device went away"), now)
-
-    def _settled(self, stream: NodeStream) -> None:
-        make = partial(
-            stream.make_row, self._log, with_content=self._settings.trace_content == "full"
-        )
-        self._tracer.submit(stream.record.meta.trace_id, make)
-        if not stream.counted:
-            # Not with the row: while the store is away, rows wait and may be lost.
-            stream.counted = True
-            self._background(count_stream(stream, self._log, self.metrics))
-
-    def _expire(self, stream: NodeStream, now: float) -> None:
-        stream.consider_trace(abandoned=True)
-        overdue = now - (stream.finished_at or now) - self._settings.retention_seconds
-        if not stream.row_made and overdue < ROW_WAIT_SECONDS:
-            # The row is made from the log, and the tracer has not got to it yet.
-            self._deadlines.set(stream.stream_id, now + 1.0)
-            return
-        self._registry.expire(stream)
-        self._switchboard.forget(stream)
-        dropped = self._log.drop(stream.stream_id)
-        if dropped is not None:
-            self._background(dropped)
+        self._lifecycle.moved(stream)
 
     # --- the end of the node --------------------------------------------------------------
 
     async def drain(self) -> None:
         """Take no new work, tell bots to come back later, and trace what is open."""
         self._draining = True
-        await self._rest()
+        await self._background.rest()
         for stream in self._registry.streams():
             if stream.finished_at is None and not stream.owner.dead:
                 await self._stop(stream, Outcome.CANCELLED, "the relay is shutting down")
@@ -377,20 +330,5 @@ class Node:
         # Behind the last `stream_closed`: what a closing transport is given goes nowhere.
         for link in self._switchboard.links:
             link.close("server_restart", reconnect=True)
-        await self._rest()
-        self._deadlines.close()
-
-    async def _rest(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _background(self, work: Awaitable[None]) -> None:
-        async def run() -> None:
-            try:
-                await work
-            except RelayError as error:
-                self._logger.warning("left undone", reason=type(error).__name__)
-
-        task = asyncio.get_running_loop().create_task(run(), context=Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._background.rest()
+        self._lifecycle.close()

@@ -192,13 +192,6 @@ async def test_a_drain_does_not_wait_for_a_broker_that_is_down(
     assert bot.closed == []
 
 
-async def test_what_is_due_of_a_stream_that_is_gone_is_nothing(world: World) -> None:
-    """A deadline may outlive its stream."""
-    world.node._deadlines.set("nowhere", world.clock.now() + 1.0)  # noqa: SLF001  # no other way in
-    await world.advance(2.0)
-    assert world.node.open_streams == 0
-
-
 async def test_answers_of_one_node_never_mix(world: World) -> None:
     """Fifty streams of five bots, interleaved: each device reads its own answer."""
     bots = [await world.bot(bot_id) for bot_id in range(1, 6)]

@@ -10,7 +10,6 @@ import pytest
 from relay.broker.memory import MemoryLog
 from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
 from relay.node import registry
-from relay.node.node import ROW_WAIT_SECONDS
 from relay.protocol.events import Position
 from tests.support.brokers import DelayedLog
 from tests.support.node import KEY, World, settle_down
@@ -161,37 +160,6 @@ async def test_a_newer_turn_of_a_conversation_survives_the_older_one(world: Worl
     assert await find(access_key_id=KEY, bot_id=None, session_id="talk") == second
     with pytest.raises(PositionGone):
         await world.read(first)
-
-
-async def test_a_log_waits_for_a_tracer_that_is_behind(world: World) -> None:
-    """The row is made from it; but not for ever."""
-    bot = await world.bot()
-    slow, stuck = [(await world.ask(name)).stream_id for name in "ab"]
-    for stream in (slow, stuck):
-        await bot.end(stream, [])
-        await (await world.read(stream)).read_all()
-    await world.advance(330.0)
-    await world.read(slow)
-    assert set(await world.rows()) == {slow, stuck}
-    await world.advance(1.0)
-    for stream in (slow, stuck):
-        with pytest.raises(PositionGone):
-            await world.read(stream)
-
-
-async def test_a_log_does_not_wait_for_a_tracer_that_is_stuck(world: World) -> None:
-    """After a minute more it is dropped, and the row is counted as lost."""
-    bot = await world.bot()
-    stream = (await world.ask()).stream_id
-    await bot.end(stream, [])
-    await (await world.read(stream)).read_all()
-    await world.advance(300.0 + ROW_WAIT_SECONDS - 0.5)
-    await world.read(stream)
-    await world.advance(1.0)
-    with pytest.raises(PositionGone):
-        await world.read(stream)
-    assert await world.rows() == {}
-    assert world.tracer.lost == 1
 
 
 async def test_so_many_expired_streams_are_remembered(

@@ -1,0 +1,38 @@
+"""Work that nobody waits for, and that is waited for in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextvars import Context
+
+import structlog
+
+from relay.errors import RelayError
+
+
+class Background:
+    """The tasks of a node. One that fails is logged, and what it had to do is left undone."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._logger = structlog.get_logger("relay.node")
+
+    def __call__(self, work: Awaitable[None]) -> None:
+        """Let this run by itself."""
+
+        async def run() -> None:
+            try:
+                await work
+            except RelayError as error:
+                self._logger.warning("left undone", reason=type(error).__name__)
+
+        # A context of its own: what the caller bound to its log lines is not about this work.
+        task = asyncio.get_running_loop().create_task(run(), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def rest(self) -> None:
+        """Wait until nothing runs any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)

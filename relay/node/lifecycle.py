@@ -1,0 +1,98 @@
+"""What becomes of a stream as time passes: given up by its device, ended, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+
+from relay.broker.base import Letter, StreamLog
+from relay.node.deadlines import Deadlines, Due
+from relay.node.recovery import Recovery
+from relay.node.registry import Registry
+from relay.node.stream import NodeStream
+from relay.node.switchboard import Switchboard
+from relay.protocol.events import Stop
+from relay.protocol.status import Outcome
+from relay.settings import Settings
+from relay.wire.jsontext import JsonValue, dumps
+
+ROW_WAIT_SECONDS = 60.0
+"""How much longer than its retention a log is kept for a tracer that is behind."""
+
+
+class Lifecycle:
+    """Does what is due on each of a node's streams.
+
+    `moved(stream)` is to be called whenever a deadline of the stream may have changed.
+    `deadlines(due)` makes the heap that calls `due` back.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadlines: Callable[[Due], Deadlines],
+        log: StreamLog,
+        settings: Settings,
+        registry: Registry,
+        switchboard: Switchboard,
+        recovery: Recovery,
+        background: Callable[[Awaitable[None]], None],
+    ) -> None:
+        self._log = log
+        self._settings = settings
+        self._registry = registry
+        self._switchboard = switchboard
+        self._recovery = recovery
+        self._background = background
+        self._deadlines = deadlines(self._due)
+
+    def moved(self, stream: NodeStream) -> None:
+        """Look at the stream again when its next deadline comes."""
+        self._deadlines.set(
+            stream.stream_id, stream.next_deadline(self._settings.retention_seconds)
+        )
+        if stream.finished_at is not None:
+            self._switchboard.retire(stream)
+
+    def _due(self, key: Hashable, now: float) -> None:
+        stream = self._registry.get(str(key))
+        if stream is None:
+            return
+        if stream.finished_at is None:
+            self._recovery.retry(stream, now)
+            if stream.audience.deadline is not None and now >= stream.audience.deadline:
+                self._abandoned(stream, now)
+            stream.handle_timer(now)
+        elif now >= stream.finished_at + self._settings.retention_seconds:
+            self._expire(stream, now)
+            return
+        else:
+            stream.consider_trace(abandoned=True)
+        self.moved(stream)
+
+    def _abandoned(self, stream: NodeStream, now: float) -> None:
+        """Nobody reads any more. A bot that can be told is told to stop; another goes on."""
+        stream.audience.abandoned = True
+        link = stream.link
+        stream.record.note("device_gone", now, delivered=stream.audience.delivered)
+        if link is not None and link.reliable:
+            payload: dict[str, JsonValue] = {"type": "cancel_command", "reason": "device_gone"}
+            letter = Letter(link.bot_id, stream.stream_id, dumps(payload))
+            link.deliver(letter, credit=0)
+            stream.receive(Stop(Outcome.CANCELLED, "the device went away"), now)
+
+    def _expire(self, stream: NodeStream, now: float) -> None:
+        stream.consider_trace(abandoned=True)
+        overdue = now - (stream.finished_at or now) - self._settings.retention_seconds
+        if not stream.row_made and overdue < ROW_WAIT_SECONDS:
+            # The row is made from the log, and the tracer has not got to it yet.
+            self._deadlines.set(stream.stream_id, now + 1.0)
+            return
+        self._registry.expire(stream)
+        self._switchboard.forget(stream)
+        dropped = self._log.drop(stream.stream_id)
+        if dropped is not None:
+            self._background(dropped)
+
+    def close(self) -> None:
+        """Do nothing more."""
+        self._deadlines.close()

@@ -1,0 +1,48 @@
+"""What becomes of a stream as time passes."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.errors import PositionGone
+from relay.node.lifecycle import ROW_WAIT_SECONDS
+from tests.support.node import World
+
+
+async def test_a_log_waits_for_a_tracer_that_is_behind(world: World) -> None:
+    """The row is made from it; but not for ever."""
+    bot = await world.bot()
+    slow, stuck = [(await world.ask(name)).stream_id for name in "ab"]
+    for stream in (slow, stuck):
+        await bot.end(stream, [])
+        await (await world.read(stream)).read_all()
+    await world.advance(330.0)
+    await world.read(slow)
+    assert set(await world.rows()) == {slow, stuck}
+    await world.advance(1.0)
+    for stream in (slow, stuck):
+        with pytest.raises(PositionGone):
+            await world.read(stream)
+
+
+async def test_a_log_does_not_wait_for_a_tracer_that_is_stuck(world: World) -> None:
+    """After a minute more it is dropped, and the row is counted as lost."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    await bot.end(stream, [])
+    await (await world.read(stream)).read_all()
+    await world.advance(300.0 + ROW_WAIT_SECONDS - 0.5)
+    await world.read(stream)
+    await world.advance(1.0)
+    with pytest.raises(PositionGone):
+        await world.read(stream)
+    assert await world.rows() == {}
+    assert world.tracer.lost == 1
+
+
+async def test_what_is_due_of_a_stream_that_is_gone_is_nothing(world: World) -> None:
+    """A deadline may outlive its stream."""
+    deadlines = world.node._lifecycle._deadlines  # noqa: SLF001  # no other way in
+    deadlines.set("nowhere", world.clock.now() + 1.0)
+    await world.advance(2.0)
+    assert world.node.open_streams == 0
