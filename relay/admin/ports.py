@@ -23,6 +23,17 @@ class AdminStore(Protocol):
         """Whether this is an administrator's token that was not revoked."""
         ...
 
+    async def find_admin(self, token: str) -> int | None:
+        """Return the id of this administrator's token; None for one unknown or revoked.
+
+        A page's session remembers the id: the token itself is asked for once, at the login.
+        """
+        ...
+
+    async def admin_is_active(self, admin_id: int) -> bool:
+        """Whether the administrator's token with this id is there and was not revoked."""
+        ...
+
     # --- traces ---------------------------------------------------------------------------
 
     async def trace_page(self, query: TraceQuery) -> TracePage:

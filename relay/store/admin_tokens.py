@@ -23,11 +23,22 @@ async def add(session: AsyncSession, token: str, *, now: float) -> AdminToken:
     return row
 
 
-async def verify(session: AsyncSession, token: str) -> bool:
-    """Whether this is an administrator's token that was not revoked."""
+async def find(session: AsyncSession, token: str) -> int | None:
+    """Return the id of this token; None where it is unknown or revoked."""
     query = select(AdminToken).where(
         col(AdminToken.token_hash) == fingerprint(token).hash,
         col(AdminToken.revoked_at).is_(None),
     )
     row = (await session.exec(query)).one_or_none()
-    return row is not None and matches(token, row.token_hash)
+    return row.id if row is not None and matches(token, row.token_hash) else None
+
+
+async def verify(session: AsyncSession, token: str) -> bool:
+    """Whether this is an administrator's token that was not revoked."""
+    return await find(session, token) is not None
+
+
+async def is_active(session: AsyncSession, admin_id: int) -> bool:
+    """Whether the token with this id is there and was not revoked."""
+    row = await session.get(AdminToken, admin_id)
+    return row is not None and row.revoked_at is None

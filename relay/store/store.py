@@ -148,6 +148,16 @@ class Store:
         async with self._database.read() as session:
             return await admin_tokens.verify(session, token)
 
+    async def find_admin(self, token: str) -> int | None:
+        """Return the id of this administrator's token; None for one unknown or revoked."""
+        async with self._database.read() as session:
+            return await admin_tokens.find(session, token)
+
+    async def admin_is_active(self, admin_id: int) -> bool:
+        """Whether the administrator's token with this id is there and was not revoked."""
+        async with self._database.read() as session:
+            return await admin_tokens.is_active(session, admin_id)
+
     # --- traces ---------------------------------------------------------------------------
 
     async def write_traces(self, rows: Sequence[TraceRow]) -> int:

@@ -34,6 +34,20 @@ async def test_a_revoked_token_opens_nothing(database: Database) -> None:
         session.add(row)
     async with database.read() as session:
         assert not await admin_tokens.verify(session, TOKEN)
+        assert await admin_tokens.find(session, TOKEN) is None
+        assert row.id is not None
+        assert not await admin_tokens.is_active(session, row.id)
+
+
+async def test_a_token_is_known_again_by_its_id(database: Database) -> None:
+    """A session that remembers the id ends with the token; an id that never was opens nothing."""
+    row = await add(database)
+    assert row.id is not None
+    async with database.read() as session:
+        assert await admin_tokens.find(session, TOKEN) == row.id
+        assert await admin_tokens.find(session, TOKEN + "1") is None
+        assert await admin_tokens.is_active(session, row.id)
+        assert not await admin_tokens.is_active(session, row.id + 1)
 
 
 async def test_a_token_can_be_added_once(database: Database) -> None:
