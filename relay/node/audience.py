@@ -23,6 +23,7 @@ class Audience:
         "abandoned",
         "absent_since",
         "grace_s",
+        "read_to_end",
         "readers",
     )
 
@@ -33,6 +34,8 @@ class Audience:
         self.readers = 0
         self.abandoned = False
         """Whether the grace has passed; a reader that comes after all ends that."""
+        self.read_to_end = False
+        """Whether the `end` entry was handed over."""
         self.absent_since: float | None = opened_at
         self.grace_s = resume_grace_s
 
@@ -65,8 +68,12 @@ class Audience:
         if self.readers == 0:
             self.absent_since = now
 
-    def hand_over(self, offset: int, now: float) -> bool:
-        """Everything up to `offset` is with a device; returns whether that is news."""
+    def hand_over(self, offset: int, now: float, *, ended: bool = False) -> bool:
+        """Everything up to `offset` is with a device; returns whether that is news.
+
+        `ended`: the end is among it.
+        """
+        self.read_to_end = self.read_to_end or ended
         news = offset - len(self._times)
         if news <= 0:
             return False

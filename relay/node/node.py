@@ -28,6 +28,7 @@ from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
 from relay.node.figures import figures_now
 from relay.node.lifecycle import Lifecycle
+from relay.node.readership import Readership
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
 from relay.node.registry import Registry
@@ -209,13 +210,15 @@ class Node:
         if after is not None and self._registry.get(stream_id) is None:
             await self._resumption.wait_for(stream_id, self.now())
         stream = self._registry.readable(stream_id, access_key_id)
-        if after is None:
-            return stream.subscribe(self._log, device, after=0)
-        if after.epoch != stream.view.epoch:
-            return stream.subscribe(self._log, device, after=0, reset=True)
+        end = stream.end_offset
+        if after is None or after.epoch != stream.view.epoch:
+            return stream.readership.subscribe(
+                device, after=0, finished=False, reset=after is not None
+            )
         if after.offset >= stream.owner.receiver.next_offset:
             raise PositionGone("this position is not in the stream's log; read from the start")
-        return stream.subscribe(self._log, device, after=after.offset)
+        finished = end is not None and after.offset >= end
+        return stream.readership.subscribe(device, after=after.offset, finished=finished)
 
     async def find_stream(self, *, access_key_id: int, bot_id: int | None, session_id: str) -> str:
         """Return the stream of this id or, failing that, the newest of this conversation.
@@ -286,17 +289,9 @@ class Node:
     # --- streams ------------------------------------------------------------------------
 
     def _adopt(self, snapshot: LogSnapshot) -> NodeStream:
-        meta = snapshot.meta
         stream = NodeStream(
-            view=StreamView(
-                meta.stream_id, snapshot.epoch, meta.conversation_id, meta.agent_id, meta.lang
-            ),
-            record=StreamRecord(meta),
-            audience=Audience(
-                opened_at=self.now(),
-                resume_grace_s=self._settings.device_grace_seconds,
-                hangup_grace_s=self._settings.hangup_grace_seconds,
-            ),
+            readership=self._readership(snapshot.meta, snapshot.epoch),
+            record=StreamRecord(snapshot.meta),
             now=self.now,
             own=partial(self._recovery.own, snapshot),
             moved=self._lifecycle.moved,
@@ -305,6 +300,15 @@ class Node:
         self._registry.add(stream)
         self._lifecycle.moved(stream)
         return stream
+
+    def _readership(self, meta: StreamMeta, epoch: str) -> Readership:
+        audience = Audience(
+            opened_at=self.now(),
+            resume_grace_s=self._settings.device_grace_seconds,
+            hangup_grace_s=self._settings.hangup_grace_seconds,
+        )
+        view = StreamView(meta.stream_id, epoch, meta.conversation_id, meta.agent_id, meta.lang)
+        return Readership(self._log, view, audience, self.now)
 
     async def _stop(self, stream: NodeStream, outcome: Outcome, detail: str) -> None:
         pending = stream.receive(Stop(outcome, detail), self.now())

@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import assert_never
 
 from relay.broker.base import StreamLog, settle
-from relay.devices.base import DeviceProtocol, StreamView
 from relay.errors import UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
 from relay.node.owner import Reaction, StreamOwner
+from relay.node.readership import Readership
 from relay.node.record import StreamRecord
-from relay.node.subscriber import Encodings, Subscription
 from relay.node.tracer import TraceRow
 from relay.protocol.events import (
     Ack,
@@ -46,18 +45,17 @@ class NodeStream:
     def __init__(
         self,
         *,
-        view: StreamView,
+        readership: Readership,
         record: StreamRecord,
-        audience: Audience,
         now: Callable[[], float],
         own: Callable[[NodeStream], StreamOwner],
         moved: Callable[[NodeStream], None],
         settled: Callable[[NodeStream], None],
     ) -> None:
-        self.stream_id = view.stream_id
-        self.view = view
+        self.view = readership.view
+        self.stream_id = self.view.stream_id
+        self.readership = readership
         self.record = record
-        self.audience = audience
         self.link: BotLink | None = None
         self.report: LossReport | None = None
         self.closed: Closed | None = None
@@ -71,13 +69,18 @@ class NodeStream:
         """When to try again to rebuild the owner; None where there is nothing to try."""
         self._overlapped = False
         self._traced = False
-        self._encodings: dict[str, Encodings] = {}
         self._parked: list[Message] = []
         self._recovered: asyncio.Future[None] | None = None
         self._now = now
         self._moved = moved
         self._settled = settled
         self.owner = own(self)
+        readership.host = self
+
+    @property
+    def audience(self) -> Audience:
+        """Who reads it on this node."""
+        return self.readership.audience
 
     # --- as the bot sees it ---------------------------------------------------------------
 
@@ -185,35 +188,15 @@ class NodeStream:
             self._recovered.set_result(None)
             self._recovered = None
 
-    # --- as the device sees it --------------------------------------------------------------
+    # --- about its readers ----------------------------------------------------------------
 
-    def subscribe(
-        self, log: StreamLog, device: DeviceProtocol, *, after: int, reset: bool = False
-    ) -> Subscription:
-        """Open a reader behind offset `after`."""
-        encodings = self._encodings.setdefault(device.name, Encodings(device, self.view))
+    def handed_over(self) -> None:
+        """See `ReadersHost.handed_over`."""
+        self.consider_trace()
 
-        def handed_over(offset: int) -> None:
-            if self.audience.hand_over(offset, self._now()):
-                self.consider_trace()
-
-        def left() -> None:
-            self.audience.leave(self._now())
-            self._moved(self)
-
-        subscription = Subscription(
-            log,
-            self.view,
-            encodings,
-            after=after,
-            finished=self.end_offset is not None and after >= self.end_offset,
-            reset=reset,
-            handed_over=handed_over,
-            left=left,
-        )
-        self.audience.join(can_resume=device.can_resume)
+    def readers_changed(self) -> None:
+        """See `ReadersHost.readers_changed`."""
         self._moved(self)
-        return subscription
 
     # --- its deadline and its trace -----------------------------------------------------------
 
@@ -232,8 +215,7 @@ class NodeStream:
         """Have the row written once nothing more is to be learned: read to the end, or given up."""
         if self.report is None or self._traced:
             return
-        read = self.end_offset is not None and self.audience.delivered >= self.end_offset
-        if read or abandoned or self.audience.abandoned:
+        if self.audience.read_to_end or abandoned or self.audience.abandoned:
             self._traced = True
             self._settled(self)
 

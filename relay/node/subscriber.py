@@ -67,7 +67,7 @@ class Subscription:
         after: int,
         finished: bool,
         reset: bool = False,
-        handed_over: Callable[[int], None],
+        handed_over: Callable[[Batch], None],
         left: Callable[[], None],
     ) -> None:
         self.view = view
@@ -117,7 +117,7 @@ class Subscription:
 
     def delivered(self, batch: Batch) -> None:
         """The batch was handed to the device's socket."""
-        self._handed_over(batch.offset)
+        self._handed_over(batch)
 
     def close(self) -> None:
         """The reader is gone. Idempotent."""

@@ -11,7 +11,7 @@ from relay.broker.memory import MemoryLog
 from relay.devices.base import StreamView
 from relay.devices.plain import PlainProtocol
 from relay.errors import UnknownStream
-from relay.node.subscriber import READ_ENTRIES_MAX, Encodings, Subscription
+from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Encodings, Subscription
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
 from tests.support.brokers import DelayedLog
@@ -40,7 +40,7 @@ class Stage:
         inner.create(META)
         self.device = Counting()
         self.encodings = Encodings(self.device, VIEW)
-        self.handed_over: list[int] = []
+        self.handed_over: list[Batch] = []
         self.left = 0
         self._offset = 0
 
@@ -198,7 +198,7 @@ async def test_delivery_is_what_the_shell_says_and_not_what_was_read(stage: Stag
     batch = await reader.next()
     assert stage.handed_over == []
     reader.delivered(batch)
-    assert stage.handed_over == [2]
+    assert stage.handed_over == [batch]
 
 
 async def test_a_reader_leaves_once(stage: Stage) -> None:
