@@ -5,7 +5,7 @@ Notes are appended in memory; the row is made once, after the end, off the data 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 
@@ -40,7 +40,11 @@ class StreamRecord:
 
     def note(self, kind: str, now: float, **data: JsonValue) -> None:
         """Note that something happened to the stream as a whole. Never called per chunk."""
-        self.events.append({"type": kind, "data": dict(data), "timestamp": beijing_iso(now)})
+        self.events.append(self._event(kind, now, data))
+
+    def _event(self, kind: str, at: float, data: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        since = _since(self.meta.opened_at, at)
+        return {"type": kind, "data": dict(data), "timestamp": beijing_iso(at), "ms": since}
 
     def row(
         self,
@@ -70,7 +74,7 @@ class StreamRecord:
             protocol=self.protocol,
             status=max(report.status, Status.ANOMALY if unseen else report.status).label,
             outcome=report.outcome.value,
-            events=self.events,
+            events=self._events(report, shown),
             sdk_content=_text(entries, EntryKind.CHUNK) if with_content else "",
             sse_content=_text(shown) if with_content else "",
             sdk_chunk_count=report.received + count(report.late),
@@ -91,6 +95,19 @@ class StreamRecord:
             anomaly=self._anomaly(report, unseen),
             created_at=self.meta.opened_at,
         )
+
+    def _events(self, report: LossReport, shown: Sequence[Entry]) -> list[JsonValue]:
+        """Return the notes, and what the report and the log tell of the end and of lost parts."""
+        told: list[JsonValue] = []
+        if report.ended_at is not None:
+            told.append(self._event("end_received", report.ended_at, {}))
+        for entry in shown:
+            if entry.kind is EntryKind.REPAIR:
+                told.append(self._event("repaired", entry.at, {"length": len(entry.content)}))
+            elif entry.kind is EntryKind.GAP:
+                told.append(self._event("gap_shown", entry.at, {"sequence": entry.sequence}))
+        # A note of the same moment follows from what the log says, and so comes behind it.
+        return sorted([*told, *self.events], key=_moment_ms)
 
     def _timeline(
         self, report: LossReport, entries: Sequence[Entry], audience: Audience
@@ -160,6 +177,11 @@ def _hop(missing: Ranges, unseen: Ranges) -> str | None:
 
 def _text(entries: Sequence[Entry], kind: EntryKind | None = None) -> str:
     return "".join(entry.content for entry in entries if kind in (None, entry.kind))
+
+
+def _moment_ms(event: JsonValue) -> float:
+    at = event.get("ms") if isinstance(event, dict) else None
+    return at if isinstance(at, int | float) else 0.0
 
 
 def _milliseconds(seconds: float | None) -> int | None:

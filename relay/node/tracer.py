@@ -33,7 +33,7 @@ class TraceRow:
     sdk_version: str = ""
     protocol: int = 1
     events: list[JsonValue] = field(default_factory=list)
-    """JSON objects `{"type", "data", "timestamp"}`."""
+    """JSON objects `{"type", "data", "timestamp", "ms"}`, the last since the request."""
     sdk_content: str = ""
     """The text that the bot sent."""
     sse_content: str = ""

@@ -274,18 +274,58 @@ async def test_events_tell_the_life_of_a_stream(world: World) -> None:
             "type": "request_received",
             "data": {"message_id": "c"},
             "timestamp": "2026-02-27T10:00:00+08:00",
+            "ms": 0.0,
         },
         {
             "type": "command_sent",
             "data": {"bot_id": 1},
             "timestamp": "2026-02-27T10:00:00+08:00",
+            "ms": 0.0,
+        },
+        {
+            "type": "end_received",
+            "data": {},
+            "timestamp": "2026-02-27T10:00:01+08:00",
+            "ms": 9 * STEP_MS + LAG_MS,
         },
         {
             "type": "stream_end",
             "data": {"outcome": "completed"},
             "timestamp": "2026-02-27T10:00:01+08:00",
+            "ms": 9 * STEP_MS + LAG_MS,
         },
     ]
+
+
+async def test_events_tell_how_long_the_end_was_held(world: World) -> None:
+    """The bot's end, the mark in place of what was given up, and the end that the device saw."""
+    play = await Play.begin(world)
+    await play.send(0, 1)
+    await play.send(3, read=False)
+    await play.end(End(4))
+    await world.advance(2.0)
+    await play.reader.read_all()
+    events = [
+        event for event in (await world.row(play.stream_id)).events if isinstance(event, dict)
+    ]
+    end, gap, closed = events[-3:]
+    assert (end["type"], gap["type"], closed["type"]) == ("end_received", "gap_shown", "stream_end")
+    assert gap["data"] == {"sequence": 2}
+    assert gap["ms"] == closed["ms"] == pytest.approx(float(str(end["ms"])) + 2000.0)
+
+
+async def test_events_tell_of_a_repair(world: World) -> None:
+    """When it was shown, and how long its text is."""
+    play = await Play.begin(world, protocol=1)
+    await play.send(*range(6))
+    await play.end(End())
+    await play.bot.say(play.stream_id, Summary(WHOLE, 8, content_hash(WHOLE)))
+    await play.reader.read_all()
+    events = [
+        event for event in (await world.row(play.stream_id)).events if isinstance(event, dict)
+    ]
+    (repaired,) = [event for event in events if event["type"] == "repaired"]
+    assert repaired["data"] == {"length": len("".join(TEXTS[6:]))}
 
 
 async def test_a_stream_without_chunks_has_nothing_to_measure(world: World) -> None:
