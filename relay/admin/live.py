@@ -32,7 +32,7 @@ class LiveStream:
     held: int
     """Early chunks that wait for a missing one."""
     missing: int
-    """Sequences below the highest seen that are not here."""
+    """Sequences that are not here, of all that the bot sent as far as is known by now."""
     readers: int
     """Devices that read it."""
     bot_connected: bool

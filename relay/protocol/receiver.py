@@ -118,6 +118,16 @@ class StreamReceiver:
         return self._state.sequencer.held_count
 
     @property
+    def received_count(self) -> int:
+        """How many chunks are here: released, or held."""
+        return len(self._state.sequencer.accepted)
+
+    @property
+    def missing_count(self) -> int:
+        """How many sequences are not here, of all that were sent as far as is known by now."""
+        return self._state.sent - self.received_count
+
+    @property
     def size_bytes(self) -> int:
         """The size of all chunks that were accepted, in bytes of memory."""
         return self._state.size_bytes

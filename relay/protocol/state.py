@@ -109,6 +109,11 @@ class StreamState:
         return self.barrier.total(self.sequencer.accepted.highest)
 
     @property
+    def sent(self) -> int:
+        """How many chunks the bot sent at least: the tail is known only once the end came."""
+        return self.count if self.ended else self.sequencer.accepted.highest + 1
+
+    @property
     def whole(self) -> bool:
         """Whether everything below n is in the log, or was given up and cannot come any more."""
         return self.sequencer.next >= self.count
@@ -127,12 +132,11 @@ class StreamState:
 
     @property
     def gaps(self) -> Ranges:
-        """What is to be asked for, within a window. The tail is missing only once the end came."""
+        """What is to be asked for, within a window."""
         if not self.sequencer.held_count and not self.ended:
             return ()  # the usual chunk, in its order
         start = self.sequencer.next
-        sent = self.count if self.ended else self.sequencer.accepted.highest + 1
-        return self.sequencer.accepted.missing(min(sent, start + self.limits.window), start)
+        return self.sequencer.accepted.missing(min(self.sent, start + self.limits.window), start)
 
     @property
     def can_be_asked(self) -> bool:
