@@ -9,7 +9,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Double, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 NAMING: Final = {
@@ -22,6 +33,9 @@ NAMING: Final = {
 """Without names a constraint cannot be dropped again on SQLite, where the table is copied."""
 
 NAME_CHARS_MAX: Final = 255
+
+WITH_CONTENT: Final = "content_bytes > 0"
+"""Which traces hold a text; the sweep that blanks old ones looks at no others."""
 
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is spelled INTEGER; it holds 64 bits too."""
@@ -100,6 +114,22 @@ class StreamTrace(Record, table=True):
     """One finished stream. `relay.node.tracer.TraceRow` says what the columns hold."""
 
     __tablename__ = "stream_traces"  # type: ignore[mutable-override]
+    __table_args__ = (  # type: ignore[assignment]
+        # A page of a list is read from one of these; the last one says what all traces take.
+        Index(None, "bot_id", "created_at", "id"),
+        Index(None, "missing_count", "created_at", "id"),
+        Index(None, "status", "created_at", "id"),
+        Index(None, "user_id", "created_at", "id"),
+        Index(None, "created_at", "id", "size_bytes"),
+        Index(
+            "ix_stream_traces_with_content",
+            "created_at",
+            "id",
+            sqlite_where=text(WITH_CONTENT),
+            postgresql_where=text(WITH_CONTENT),
+        ),
+        Record.__table_args__,
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     trace_id: str = Field(unique=True)
@@ -107,11 +137,11 @@ class StreamTrace(Record, table=True):
     message_id: str = Field(index=True)
     agent_id: str
     user_id: str
-    bot_id: int | None = Field(default=None, index=True, sa_type=BigInteger)
+    bot_id: int | None = Field(default=None, sa_type=BigInteger)
     access_key_id: int = Field(sa_type=BigInteger)
     sdk_version: str
     protocol: int = Field(sa_type=BigInteger)
-    status: str = Field(index=True)
+    status: str
     outcome: str
     events: str = Field(sa_type=Text)
     sdk_content: str = Field(sa_type=Text)
@@ -120,6 +150,7 @@ class StreamTrace(Record, table=True):
     sse_chunk_count: int = Field(sa_type=BigInteger)
     sdk_total_chunks: int | None = Field(default=None, sa_type=BigInteger)
     missing_sequences: str = Field(sa_type=Text)
+    missing_count: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
     loss_position: str | None = None
     loss_hop: str | None = None
     repaired_by: str | None = None
@@ -132,7 +163,10 @@ class StreamTrace(Record, table=True):
     delivery_delay_p99: float | None = Field(default=None, sa_type=Double)
     timeline: str = Field(sa_type=Text)
     anomaly: str | None = Field(default=None, sa_type=Text)
-    created_at: datetime = Field(index=True, sa_type=UtcTime)
+    content_bytes: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    """Of both texts. Columns that are no field of a row are in `relay.store.trace_rows`."""
+    size_bytes: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    created_at: datetime = Field(sa_type=UtcTime)
     updated_at: datetime = Field(sa_type=UtcTime)
 
 
