@@ -76,6 +76,7 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.protocol.sending": "values without behaviour; the sender's tests use them",
     "relay.wire.bot_messages": "values without behaviour; the tests of relay.wire.bot_* use them",
     "relay.broker.base": "ports; tests/contract runs them on every broker",
+    "relay.admin.binding": "values without behaviour; the store's tests make them",
     "relay.admin.live": "values without behaviour; the tests of the node's live view make them",
     "relay.admin.ports": "ports; the tests of the store and of the admin API use them",
     "relay.admin.statistics": "values without behaviour; the store's tests make them",

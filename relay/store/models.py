@@ -170,6 +170,33 @@ class StreamTrace(Record, table=True):
     updated_at: datetime = Field(sa_type=UtcTime)
 
 
+class BindingToken(Record, table=True):
+    """What binds one user to a bot, once."""
+
+    __tablename__ = "binding_tokens"  # type: ignore[mutable-override]
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
+    bot_id: int = Field(sa_type=BigInteger)
+    token_prefix: str
+    token_hash: str = Field(unique=True)
+    created_at: datetime = Field(sa_type=UtcTime)
+    expires_at: datetime = Field(index=True, sa_type=UtcTime)
+    used_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+class BindingPlace(Record, table=True):
+    """Where a user was asked for a photo of a token: a `BindingContext`, by its hash."""
+
+    __tablename__ = "binding_contexts"  # type: ignore[mutable-override]
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
+    context_hash: str = Field(unique=True)
+    asked_at: datetime = Field(sa_type=UtcTime)
+    expires_at: datetime = Field(index=True, sa_type=UtcTime)
+
+
 def moment(now: float) -> datetime:
     """Return seconds since the epoch as the columns keep them; microseconds survive."""
     return datetime.fromtimestamp(now, UTC)

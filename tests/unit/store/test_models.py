@@ -51,7 +51,8 @@ def test_every_constraint_has_a_name() -> None:
 def test_the_tables_are_in_metadata_of_their_own() -> None:
     """Another user of SQLModel in the same process adds nothing to our migrations."""
     assert not SQLModel.metadata.tables
-    assert set(Record.metadata.tables) == {"bots", "access_keys", "admin_tokens", "stream_traces"}
+    tables = {"bots", "access_keys", "admin_tokens", "stream_traces"}
+    assert set(Record.metadata.tables) == tables | {"binding_tokens", "binding_contexts"}
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=8))])
