@@ -19,6 +19,7 @@ PREFIX: Final = "RELAY_"
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 TraceContent = Literal["full", "none"]
+BindingPhoto = Literal["off", "data", "fetch"]
 SettingValue = str | int | float | tuple[str, ...]
 
 FOREIGN: Final = frozenset({"RELAY_ACK_TIMEOUT_SECONDS", "RELAY_TOKEN", "RELAY_URL"})
@@ -139,6 +140,16 @@ class Settings:
     )
     trace_content: TraceContent = field(
         default="full", metadata=_about("Whether traces keep the text of answers: `full`, `none`.")
+    )
+    binding_ttl_seconds: float = _setting(
+        600.0, "How long a token that binds a user to a bot can be used.", "s", at_least=1
+    )
+    binding_photo: BindingPhoto = field(
+        default="off",
+        metadata=_about(
+            "Whether such a token is read from a photo: `off`, `data` (only a photo within the "
+            "request), `fetch` (the relay also loads it from the web). Needs the extra `qr`."
+        ),
     )
 
     @classmethod
@@ -277,6 +288,7 @@ _BY_TYPE: Final[Mapping[str, _Parser]] = {
     "LogFormat": _choice(*get_args(LogFormat)),
     "LogLevel": _choice(*get_args(LogLevel)),
     "TraceContent": _choice(*get_args(TraceContent)),
+    "BindingPhoto": _choice(*get_args(BindingPhoto)),
 }
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from relay.clock import Clock, SystemClock
 from relay.node.tracer import TraceRow
 from relay.store import access_keys, admin_tokens, bots, traces
+from relay.store.bindings import BindingDesk
 from relay.store.engine import Database
 from relay.store.migrate import prepare
 from relay.store.models import AccessKey, AdminToken, Bot
@@ -157,6 +158,12 @@ class Store:
         """Whether the administrator's token with this id is there and was not revoked."""
         async with self._database.read() as session:
             return await admin_tokens.is_active(session, admin_id)
+
+    # --- bindings -------------------------------------------------------------------------
+
+    def binding_desk(self, ttl_s: float) -> BindingDesk:
+        """Return where users are bound to bots. A token that it makes lives for `ttl_s`."""
+        return BindingDesk(self._database, self._clock, ttl_s)
 
     # --- traces ---------------------------------------------------------------------------
 
