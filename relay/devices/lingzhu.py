@@ -43,9 +43,7 @@ class LingzhuProtocol:
             case EntryKind.ENDING:
                 return b""
             case EntryKind.END:
-                return _finish(
-                    _last_words(entry, view.lang), view.conversation_id, view.agent_id, entry.part
-                )
+                return _end(entry, view)
             case _:
                 assert_never(entry.kind)
 
@@ -56,6 +54,15 @@ class LingzhuProtocol:
         other one is shown as `internal`.
         """
         return _finish(text(code, lang), conversation_id, agent_id)
+
+
+def _end(entry: Entry, view: StreamView) -> bytes:
+    if entry.part is not None and entry.part.kind is PartKind.TOOL_CALL:
+        # The relay asks for something itself: the order is that of wire.md 2.2.
+        asked = _answer(entry.content, view) + _tool_call(entry.part, view)
+        return asked + _finish("", view.conversation_id, view.agent_id)
+    words = _last_words(entry, view.lang)
+    return _finish(words, view.conversation_id, view.agent_id, entry.part)
 
 
 def _last_words(entry: Entry, lang: str) -> str:

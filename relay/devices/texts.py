@@ -32,6 +32,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "zh": "您还没有绑定助手，请先完成绑定再提问。",
         "en": "No assistant is linked to you yet. Please link one first.",
     },
+    Outcome.BOUND: {
+        "zh": "绑定成功，现在可以提问了。",
+        "en": "Your assistant is linked now. Go ahead and ask.",
+    },
     Outcome.CANCELLED: {
         "zh": "这次回答已停止，需要时请再问一次。",
         "en": "This answer was stopped. Please ask again if you still need it.",
@@ -39,6 +43,51 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     Outcome.LOST: {
         "zh": "抱歉，回答中断了，请再问一次。",
         "en": "Sorry, the answer was interrupted. Please ask again.",
+    },
+    # How a user is bound to a bot. `{bot}` is its name, which an operator chose.
+    "bind_say": {
+        "zh": "您还没有绑定助手。请向管理员要一个绑定码，然后直接说出或输入这十个字符。",
+        "en": "No assistant is linked to you yet. Say or type the code that your operator gave you.",
+    },
+    "bind_photo": {
+        "zh": "您还没有绑定助手。请向管理员要一个绑定二维码，对准它拍照；也可以直接说出绑定码。",
+        "en": "No assistant is linked to you yet. Look at the QR code of your operator, or say it.",
+    },
+    "bind_done": {
+        "zh": "绑定成功，您的助手是“{bot}”，现在可以提问了。",
+        "en": "Done: your assistant is {bot}. Go ahead and ask.",
+    },
+    "bind_unreadable": {
+        "zh": "照片里没有看清二维码，请靠近一些再拍一张，或者直接说出绑定码。",
+        "en": "I could not read a QR code in the photo. Please come closer, or say the code.",
+    },
+    "bind_unknown": {
+        "zh": "没有找到这个绑定码，请核对一下再试，或向管理员要一个新的。",
+        "en": "I do not know this code. Please check it, or ask your operator for a new one.",
+    },
+    "bind_used": {
+        "zh": "这个绑定码已经用过了，请向管理员要一个新的。",
+        "en": "This code has been used already. Please ask your operator for a new one.",
+    },
+    "bind_expired": {
+        "zh": "这个绑定码已经过期，请向管理员要一个新的。",
+        "en": "This code has expired. Please ask your operator for a new one.",
+    },
+    "bind_bot_taken": {
+        "zh": "这个助手已经绑定了别的用户，请联系管理员。",
+        "en": "This assistant is linked to another user already. Please ask your operator.",
+    },
+    "bind_user_taken": {
+        "zh": "您已经绑定了另一个助手，请先联系管理员解绑。",
+        "en": "You are linked to another assistant already. Please ask your operator to unlink it.",
+    },
+    "bind_too_many": {
+        "zh": "尝试的次数太多了，请过十分钟再试。",
+        "en": "Too many tries. Please wait ten minutes and try again.",
+    },
+    "bind_failed": {
+        "zh": "抱歉，绑定没有成功，请稍后再试一次。",
+        "en": "Sorry, linking did not work. Please try again in a moment.",
     },
     # Why a request was not taken: the codes of `relay.errors`.
     "unauthorized": {

@@ -20,14 +20,14 @@ class EntryWriter:
     exactly the sequences `0..len(prefix)-1`.
     """
 
-    __slots__ = ("_carry", "_follow_up", "intact", "next_offset", "prefix")
+    __slots__ = ("_carry", "_parting", "intact", "next_offset", "prefix")
 
     def __init__(self) -> None:
         self.next_offset = 1
         self.prefix: list[str] = []
         self.intact = True
         self._carry = ""
-        self._follow_up: Part | None = None
+        self._parting: Part | None = None
 
     def chunk(self, chunk: HeldChunk) -> Entry:
         """Write a chunk, at the time of its arrival."""
@@ -55,6 +55,10 @@ class EntryWriter:
         """Write that `stream_end` arrived and is held."""
         return self._entry(EntryKind.ENDING, at, total_chunks=stated)
 
+    def part_with(self, part: Part) -> None:
+        """Let the terminal entry carry this."""
+        self._parting = part
+
     def end(self, at: float, total: int, outcome: Outcome, shown: str = "") -> Entry:
         """Write the terminal entry, with the newest suggestions and a text for the device.
 
@@ -62,7 +66,7 @@ class EntryWriter:
         joined with it.
         """
         end = self._entry(
-            EntryKind.END, at, total_chunks=total, outcome=outcome, part=self._follow_up
+            EntryKind.END, at, total_chunks=total, outcome=outcome, part=self._parting
         )
         return replace(end, content=well_formed(shown)) if shown else end
 
@@ -85,7 +89,7 @@ class EntryWriter:
 
     def _note(self, part: Part | None) -> None:
         if part is not None and part.kind is PartKind.FOLLOW_UP:
-            self._follow_up = part
+            self._parting = part
 
     def _entry(
         self,

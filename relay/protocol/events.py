@@ -103,10 +103,16 @@ class Overlapped:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The relay ends the stream itself. `detail` is for the trace, never for the device."""
+    """The relay ends the stream itself. `detail` is for the trace, never for the device.
+
+    `shown` is said to the device in place of the text that every outcome has, and `part` goes
+    with it: where the relay is asked for something that no bot can answer.
+    """
 
     outcome: Outcome
     detail: str = ""
+    shown: str = ""
+    part: Part | None = None
 
 
 Message = Chunk | End | Summary | Abort | BotLost | BotBack | Overlapped | Stop
@@ -138,7 +144,7 @@ class Entry:
     `content` is always well-formed Unicode. A chunk that ended with half of a surrogate
     pair leaves that half in `carry`, and the next entry starts with it, so that readers
     only ever see whole characters. In `end` it is no part of the answer, but what the bot
-    has the device show about its failure.
+    has the device show about its failure, or what the relay itself says.
     """
 
     offset: int
@@ -154,7 +160,7 @@ class Entry:
     """In `end` only."""
     part: Part | None = None
     """In `chunk`: what it carries. In `end`: the newest suggestions of the answer, because
-    devices show them behind its last word."""
+    devices show them behind its last word; or what the relay asks of the device."""
 
 
 @dataclass(frozen=True, slots=True)

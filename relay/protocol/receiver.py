@@ -156,7 +156,9 @@ class StreamReceiver:
             case Abort():
                 return self._stop(Outcome.FAILED, message.error, now, message.shown)
             case Stop():
-                return self._stop(message.outcome, message.detail, now)
+                if message.part is not None:
+                    state.writer.part_with(message.part)
+                return self._stop(message.outcome, message.detail, now, message.shown)
             case BotLost():
                 state.broken = True
                 state.lost_at = now if state.lost_at is None else state.lost_at

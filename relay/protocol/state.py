@@ -269,7 +269,7 @@ class StreamState:
         """The status of a stream that is over: a failure dominates, and nothing undoes it."""
         whole = not self.sequencer.accepted.missing(self.total)
         agreed = self.disagreement is None and not self.tally.withheld
-        good = self.outcome is Outcome.COMPLETED and whole and agreed
+        good = self.outcome in (Outcome.COMPLETED, Outcome.BOUND) and whole and agreed
         self.status = max(self.status, Status.COMPLETED if good else Status.ANOMALY)
 
     def report(self) -> LossReport:

@@ -49,6 +49,8 @@ class Outcome(StrEnum):
     """The bot was not connected when the device asked."""
     UNBOUND = "unbound"
     """No bot belongs to the user who asked."""
+    BOUND = "bound"
+    """The user showed a binding token, and a bot answers from the next question on."""
     CANCELLED = "cancelled"
     """The device went away, or the stream reached a limit of the relay."""
     LOST = "lost"

@@ -84,7 +84,8 @@ class Ended:
 
     outcome: str
     """`completed`, `repaired`, `incomplete`, `failed`, `idle`, `bot_gone`, `bot_offline`,
-    `cancelled` or `lost` (docs/protocol.md, section 8); `finished` over the glasses' protocol."""
+    `unbound`, `bound`, `cancelled` or `lost` (docs/protocol.md, section 8); `finished` over the
+    glasses' protocol."""
     total_chunks: int | None = None
     message: str = ""
     """What the bot has the device show about its failure; it is no part of the answer."""

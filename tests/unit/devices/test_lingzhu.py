@@ -103,6 +103,19 @@ def test_suggestions_are_shown_between_the_finish_and_done() -> None:
     assert shown(lingzhu.encode(end, VIEW)) == [answer("", finish=True), FOLLOW_UP, DONE]
 
 
+def test_what_the_relay_asks_for_comes_before_the_finish() -> None:
+    """Its words, the tool call, an empty finish, done: the order that production glasses take."""
+    end = Entry(
+        1, EntryKind.END, 0, "Show me.", total_chunks=0, outcome=Outcome.UNBOUND, part=PHOTO
+    )
+    assert shown(lingzhu.encode(end, VIEW)) == [
+        answer("Show me."),
+        CALL,
+        answer("", finish=True),
+        DONE,
+    ]
+
+
 def test_the_ending_is_not_shown() -> None:
     """The device's stream stays open until the end."""
     assert lingzhu.encode(Entry(3, EntryKind.ENDING, 0, total_chunks=2), VIEW) == b""

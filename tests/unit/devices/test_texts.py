@@ -7,11 +7,15 @@ from relay.protocol.status import Outcome
 
 ANSWERS = {Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE}
 CODES = {"unauthorized", "bad_request", "limit_reached", "internal", "image", "unknown"}
+BINDING = {
+    *("bind_say", "bind_photo", "bind_done", "bind_unreadable", "bind_unknown", "bind_used"),
+    *("bind_expired", "bind_bot_taken", "bind_user_taken", "bind_too_many", "bind_failed"),
+}
 
 
 def test_everything_is_said_in_both_languages() -> None:
     """Every outcome that the answer does not say itself, and every error, in one line each."""
-    assert set(TEXTS) == (set(Outcome) - ANSWERS) | CODES
+    assert set(TEXTS) == (set(Outcome) - ANSWERS) | CODES | BINDING
     for by_language in TEXTS.values():
         assert set(by_language) == {"zh", "en"}
         assert all(line.splitlines() == [line] and len(line) < 100 for line in by_language.values())

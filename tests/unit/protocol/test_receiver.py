@@ -20,6 +20,8 @@ from relay.protocol.events import (
     Finish,
     HeldChunk,
     Hold,
+    Part,
+    PartKind,
     RefusalCode,
     Refuse,
     Stop,
@@ -290,6 +292,21 @@ class TestFailure:
         performer.receive(Stop(outcome, "why"), 1.0)
         assert performer.end.outcome is outcome
         assert (performer.report.status, performer.report.detail) == (Status.ANOMALY, "why")
+
+    def test_the_relay_may_have_something_to_say_and_to_ask(self) -> None:
+        """In the terminal entry, so that it is never torn from the end."""
+        performer = Performer()
+        photo = Part(PartKind.TOOL_CALL, '{"command":"take_photo"}')
+        effects = performer.receive(Stop(Outcome.UNBOUND, "why", "Show me.", photo), 1.0)
+        assert [type(effect) for effect in effects] == [Append, Finish]
+        assert (performer.end.content, performer.end.part) == ("Show me.", photo)
+        assert performer.text == ""
+
+    def test_a_user_who_was_bound_is_no_anomaly(self) -> None:
+        """Nothing was lost: the relay itself has answered."""
+        performer = Performer()
+        performer.receive(Stop(Outcome.BOUND, "", "Done."), 1.0)
+        assert performer.report.status is Status.COMPLETED
 
     def test_a_late_chunk_is_acknowledged_recorded_and_not_shown(self) -> None:
         """The end was written; the trace learns what came after it."""

@@ -18,9 +18,10 @@ def test_a_status_is_called_in_the_trace_as_here() -> None:
 
 
 def test_the_outcomes_are_the_words_of_the_wire() -> None:
-    """docs/protocol.md lists what `stream_closed` may say; two more end a stream unasked."""
+    """docs/protocol.md lists what `stream_closed` may say; three more end one unasked."""
     documented = {
         *("completed", "repaired", "incomplete", "failed"),
         *("idle", "bot_gone", "cancelled", "lost"),
     }
-    assert {str(outcome) for outcome in Outcome} == documented | {"bot_offline", "unbound"}
+    unasked = {"bot_offline", "unbound", "bound"}
+    assert {str(outcome) for outcome in Outcome} == documented | unasked
