@@ -33,6 +33,7 @@ LAYERS: Mapping[str, int] = {
     "relay.web": 3,
     "relay.app": 4,
     "relay.cli": 4,
+    "relay.doctor": 4,
     "relay.demo": 4,
 }
 """The longest name that fits decides. A module that none fits is a finding: give it its place."""
@@ -80,6 +81,7 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.admin.live": "values without behaviour; the tests of the node's live view make them",
     "relay.admin.ports": "ports; the tests of the store and of the admin API use them",
     "relay.admin.statistics": "values without behaviour; the store's tests make them",
+    "relay.doctor.finding": "values without behaviour; the tests of the doctor make them",
     "relay.devices.base": "a port and its values; the tests of each device use them",
 }
 """Modules without a test file of their own, each with the reason."""

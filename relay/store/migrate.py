@@ -86,6 +86,12 @@ def head_revision() -> str:
     return head
 
 
+def known_revisions() -> list[str]:
+    """Return the names of all schemas that this relay knows, oldest first."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
 def _config() -> Config:
     config = Config()
     # ConfigParser would read a percent sign in the path as the start of a placeholder.
@@ -100,12 +106,11 @@ def _current(connection: Connection) -> str | None:
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-    config = _config()
     current = _current(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in known_revisions():
         raise StoreError(
             f"the database is at schema {current}, newer than this relay knows; update the relay"
         )
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

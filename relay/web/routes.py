@@ -14,6 +14,7 @@ from relay.web.channels import Channels
 from relay.web.device import DeviceEndpoint
 from relay.web.event_stream import EventStreamEndpoint
 from relay.web.metrics import metrics_route
+from relay.web.probe import probe_route
 from relay.web.sse import Responder
 from relay.web.worker_api import WorkerApi
 
@@ -46,4 +47,5 @@ def web_routes(
         Route("/api/rokid/poll", worker.poll, methods=["GET"]),
         Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
         metrics_route(node.metrics),
+        probe_route(),
     ]
