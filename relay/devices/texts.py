@@ -47,11 +47,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     # How a user is bound to a bot. `{bot}` is its name, which an operator chose.
     "bind_say": {
         "zh": "您还没有绑定助手。请向管理员要一个绑定码，然后直接说出或输入这十个字符。",
-        "en": "No assistant is linked to you yet. Say or type the code that your operator gave you.",
+        "en": "No assistant is linked to you yet. Say or type the code from your operator.",
     },
     "bind_photo": {
         "zh": "您还没有绑定助手。请向管理员要一个绑定二维码，对准它拍照；也可以直接说出绑定码。",
-        "en": "No assistant is linked to you yet. Look at the QR code of your operator, or say it.",
+        "en": "No assistant is linked to you yet. Look at your operator's QR code or say its code.",
     },
     "bind_done": {
         "zh": "绑定成功，您的助手是“{bot}”，现在可以提问了。",
