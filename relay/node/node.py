@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+from relay.admin.ports import LiveView
 from relay.broker.base import (
     CommandMailbox,
     Letter,
@@ -28,6 +29,7 @@ from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
 from relay.node.figures import figures_now
 from relay.node.lifecycle import Lifecycle
+from relay.node.live import NodeLive
 from relay.node.readership import Readership
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
@@ -113,6 +115,7 @@ class Node:
             background=self._background,
             recovered=self._recovered,
         )
+        self._live = NodeLive(self._registry, self._switchboard, self.now)
         self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
         self._books = Books(
             log=log,
@@ -146,14 +149,27 @@ class Node:
         """Whether the node has stopped taking new work."""
         return self._draining
 
+    @property
+    def live(self) -> LiveView:
+        """What is so just now, for operators."""
+        return self._live
+
     # --- devices ------------------------------------------------------------------------
 
-    async def open_stream(self, ask: Ask, *, bot_id: int | None, access_key_id: int) -> StreamView:
+    async def open_stream(
+        self,
+        ask: Ask,
+        *,
+        bot_id: int | None,
+        access_key_id: int,
+        reply: Callable[[], Awaitable[Stop]] | None = None,
+    ) -> StreamView:
         """Make the log, then ask the bot.
 
         A user without a bot (`bot_id` None) and a bot that is not connected get a stream
         too: it ends at once with the outcome that says so, so that the device reads an
-        answer and the trace has its row. Raises `BrokerError` where no log can be made and
+        answer and the trace has its row. What `reply` returns is said to a user without a bot
+        instead; the stream is open meanwhile. Raises `BrokerError` where no log can be made and
         `LimitReached` while the node drains.
         """
         if self._draining:
@@ -172,11 +188,22 @@ class Node:
         )
         stream = self._adopt(await settle(self._log.create(meta)))
         stream.record.note("request_received", now, message_id=ask.conversation_id)
-        if bot_id is None:
-            await self._stop(stream, Outcome.UNBOUND, "no bot is bound to this user")
-        else:
+        if bot_id is not None:
             await self._ask(stream, execute_command(ask, meta))
+        elif reply is not None:
+            self._background(self._reply(stream, reply))
+        else:
+            await self._stop(stream, Outcome.UNBOUND, "no bot is bound to this user")
         return stream.view
+
+    async def _reply(self, stream: NodeStream, reply: Callable[[], Awaitable[Stop]]) -> None:
+        stop = Stop(Outcome.FAILED, "the relay could not answer")
+        try:
+            stop = await reply()
+        finally:
+            pending = stream.receive(stop, self.now())
+            if pending is not None:
+                await pending
 
     async def _ask(self, stream: NodeStream, command: dict[str, JsonValue]) -> None:
         meta = stream.record.meta

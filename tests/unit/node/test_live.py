@@ -13,8 +13,7 @@ from tests.support.node import KEY, NOW, World
 
 def looking_at(world: World) -> LiveView:
     """An operator's view of this world's node."""
-    node = world.node
-    return NodeLive(node._registry, node._switchboard, node.now)  # noqa: SLF001
+    return world.node.live
 
 
 def only(world: World) -> LiveStream:
