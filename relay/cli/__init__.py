@@ -3,6 +3,7 @@
 common       what all commands share: settings, the store, JSON
 serve        the relay itself, its demo, its settings
 credentials  bots, access keys, administrators
+bindings     which user's questions a bot answers
 database     the schema
 doctor       what is wrong with this installation
 traces       what became of each stream
@@ -21,7 +22,7 @@ try:
 except ModuleNotFoundError:  # the base install holds the SDK alone
     sys.exit("the relay itself is not installed: pip install 'relay-stream[server]'")
 
-from relay.cli import credentials, database, doctor, serve, traces
+from relay.cli import bindings, credentials, database, doctor, serve, traces
 from relay.errors import RelayError, SettingsError
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ app.command()(serve.serve)
 app.command()(serve.demo)
 app.command()(serve.settings)
 app.command()(doctor.doctor)
+credentials.bot_app.command()(bindings.bind)
+credentials.bot_app.command()(bindings.unbind)
 app.add_typer(credentials.bot_app, name="bot")
 app.add_typer(credentials.key_app, name="key")
 app.add_typer(credentials.admin_app, name="admin")
