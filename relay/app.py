@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -179,7 +179,7 @@ async def _serve(settings: Settings, banner: Banner | None) -> None:
     listener = listen(settings.host, settings.port)
     try:
         async with open_relay(settings) as relay:
-            server = uvicorn.Server(server_config(relay.app))
+            server = uvicorn.Server(server_config(relay.app, settings.trusted_proxies))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.005)
@@ -198,8 +198,12 @@ async def _serve(settings: Settings, banner: Banner | None) -> None:
         listener.close()
 
 
-def server_config(app: Starlette) -> uvicorn.Config:
-    """Return how uvicorn is run. The reasons are in docs/architecture.md."""
+def server_config(app: Starlette, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+    """Return how uvicorn is run. The reasons are in docs/architecture.md.
+
+    From `trusted_proxies`, `X-Forwarded-For` and `X-Forwarded-Proto` say who calls; from
+    everybody else they are ignored, for whoever is locked out would only make up another.
+    """
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -211,7 +215,8 @@ def server_config(app: Starlette) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         reset_contextvars=True,
         timeout_graceful_shutdown=FAREWELL_S,
     )

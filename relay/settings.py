@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Final, Literal, TypeVar, cast, get_args
 
 from relay.errors import SettingsError
@@ -125,6 +126,9 @@ class Settings:
     )
     allowed_origins: tuple[str, ...] = _setting(
         (), "Web pages that may open `/cable`: `https://a.example,https://b.example`."
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "Proxies whose `X-Forwarded-For` is believed: `127.0.0.1,10.0.0.0/8`."
     )
     secret: str = field(
         default="",
@@ -244,6 +248,15 @@ def _origins(name: str, raw: str, _item: Field[SettingValue]) -> tuple[str, ...]
     return origins
 
 
+def _networks(name: str, raw: str, _item: Field[SettingValue]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(part.strip())) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise SettingsError(
+            name, raw, "addresses or networks such as 127.0.0.1,10.0.0.0/8, separated by commas"
+        ) from None
+
+
 def _database(name: str, raw: str, _item: Field[SettingValue]) -> str:
     if "://" not in raw or raw.partition("://")[0] not in DATABASE_SCHEMES:
         raise SettingsError(
@@ -276,6 +289,7 @@ _Parser = Callable[[str, str, Field[SettingValue]], SettingValue]
 
 _BY_NAME: Final[Mapping[str, _Parser]] = {
     "database_url": _database,
+    "trusted_proxies": _networks,
     "broker_url": _broker,
     "secret": _secret,
 }

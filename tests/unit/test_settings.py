@@ -33,6 +33,7 @@ def test_each_kind_of_value_is_read() -> None:
         RELAY_PORT=" 9000 ",
         RELAY_BARRIER_SECONDS="0.5",
         RELAY_ALLOWED_ORIGINS="https://A.example, http://b.example:3000,",
+        RELAY_TRUSTED_PROXIES="127.0.0.1, 10.0.0.0/8,fd00::/8",
         RELAY_LOG_FORMAT="JSON",
         RELAY_DATABASE_URL="postgresql+asyncpg://u:p@h/n",
         PATH="/usr/bin",
@@ -40,6 +41,7 @@ def test_each_kind_of_value_is_read() -> None:
     assert settings.port == 9000
     assert settings.barrier_seconds == 0.5
     assert settings.allowed_origins == ("https://a.example", "http://b.example:3000")
+    assert settings.trusted_proxies == ("127.0.0.1/32", "10.0.0.0/8", "fd00::/8")
     assert settings.log_format == "json"
     assert settings.database_url == "postgresql+asyncpg://u:p@h/n"
 
@@ -73,6 +75,9 @@ def test_an_option_goes_before_the_environment() -> None:
         ("RELAY_TRACE_CONTENT", "some", "one of full, none"),
         ("RELAY_ALLOWED_ORIGINS", "example.com", "without a path"),
         ("RELAY_ALLOWED_ORIGINS", "https://a.example/", "without a path"),
+        ("RELAY_TRUSTED_PROXIES", "caddy", "addresses or networks"),
+        ("RELAY_TRUSTED_PROXIES", "*", "addresses or networks"),
+        ("RELAY_TRUSTED_PROXIES", "10.0.0.1/8", "addresses or networks"),
         ("RELAY_DATABASE_URL", "relay.db", "sqlite+aiosqlite:///FILE"),
         ("RELAY_DATABASE_URL", "mysql://h/n", "sqlite+aiosqlite:///FILE"),
         ("RELAY_BROKER_URL", "nats://h", "memory://"),
