@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import uvicorn
 from starlette.applications import Starlette
 
-from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.broker.memory import memory_broker
 from relay.clock import Clock, SystemClock
 from relay.errors import StoreError
 from relay.logs import configure, get_logger
@@ -25,7 +25,6 @@ from relay.store.models import AccessKey, Bot
 from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.web.auth import BotIdentity, KeyIdentity
-from relay.web.binding.dialogue import BindingDialogue, photo_reader
 from relay.web.health import Check, health_routes
 from relay.web.listener import listen
 from relay.web.routes import web_routes
@@ -82,6 +81,7 @@ class Relay:
     async def drain(self, seconds: float) -> None:
         """Let open device streams run on for at most `seconds`, then take leave of everybody."""
         self.draining = True
+        await self.node.hand_over()
         await self._idle(seconds)
         # Ends what is still open with a word to the device, and tells the bots to come back.
         await self.node.drain()
@@ -108,12 +108,9 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
     store = await Store.open(settings.database_url, clock)
     try:
         tracer = Tracer(store)
-        mailbox = MemoryMailbox()
         node = Node(
             clock=clock,
-            log=MemoryLog(),
-            mailbox=mailbox,
-            presence=mailbox,
+            broker=memory_broker(),
             settings=settings,
             tracer=tracer,
         )
@@ -122,18 +119,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         )
         relay = Relay(Starlette(), node, tracer, store, responder)
         relay.app.router.routes.extend(
-            web_routes(
-                node,
-                StoreDirectory(store),
-                responder,
-                settings,
-                clock,
-                BindingDialogue(
-                    store.binding_desk(settings.binding_ttl_seconds),
-                    photo_reader(settings.binding_photo),
-                    now=clock.now,
-                ),
-            )
+            web_routes(node, StoreDirectory(store), responder, settings, clock)
         )
         relay.app.router.routes.extend(health_routes(_checks(relay)))
         tracer.start()

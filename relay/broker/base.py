@@ -1,6 +1,6 @@
-"""What the relay needs from a broker: a log per stream, a mailbox per bot, presence.
+"""What the relay needs from a broker: a log per stream, a mailbox per bot, presence, the cluster.
 
-Three small ports. Their docstrings are the contract; `tests/contract/` runs the same
+Four small ports. Their docstrings are the contract; `tests/contract/` runs the same
 suite on every implementation.
 """
 
@@ -39,6 +39,18 @@ class LogSnapshot:
     fence: int
     entries: tuple[Entry, ...]
     held: tuple[HeldChunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """Where a log stands, for somebody who only reads it."""
+
+    meta: StreamMeta
+    epoch: str
+    next_offset: int
+    """The offset of the entry that comes next; 1 in an empty log."""
+    ended: bool
+    """Whether the `end` entry is in it."""
 
 
 class StreamLog(Protocol):
@@ -104,10 +116,8 @@ class StreamLog(Protocol):
         """
         ...
 
-    def describe(
-        self, stream_id: str
-    ) -> Awaitable[tuple[StreamMeta, str]] | tuple[StreamMeta, str]:
-        """Return the stream's meta data and its epoch. Raises `UnknownStream`."""
+    def describe(self, stream_id: str) -> Awaitable[LogState] | LogState:
+        """Return where the log stands. Raises `UnknownStream`."""
         ...
 
     def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
@@ -136,8 +146,14 @@ class CommandMailbox(Protocol):
     SDK process with the same token would otherwise answer every question twice.
     """
 
-    def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> Awaitable[int] | int:
-        """Become the bot's listener. Returns the connection's fence: a newer one is higher."""
+    def listen(
+        self, bot_id: int, deliver: Callable[[Letter], None], replaced: Callable[[], None]
+    ) -> Awaitable[int] | int:
+        """Become the bot's listener. Returns the connection's fence: a newer one is higher.
+
+        `replaced` is called once where a listener on another node has taken over. On this node
+        the caller knows that itself.
+        """
         ...
 
     def unlisten(self, bot_id: int, fence: int) -> Awaitable[None] | None:
@@ -159,6 +175,88 @@ class Presence(Protocol):
     def online(self) -> Awaitable[frozenset[int]] | frozenset[int]:
         """The ids of all bots that are connected, on any node."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """What the readers of one stream on one node were handed so far."""
+
+    node_id: str
+    readers: int
+    """How many read just now."""
+    can_resume: bool
+    """Whether the newest of them can come back."""
+    read_to_end: bool
+    delivered_at: tuple[float, ...]
+    """When the entries 1, 2, ... were first handed over, in seconds since the epoch."""
+
+
+class Cluster(Protocol):
+    """What the nodes that share a broker know of each other.
+
+    *A node that dies leaves its streams to the others.* Every stream has an owner's node: the
+    one that created or claimed its log last. Where that node gives no sign of life any more,
+    its streams are orphans, and each is handed to one of the nodes that ask for them.
+
+    *A device may read on another node than its bot's.* Its node reports what it was handed, and
+    the owner, which writes the trace, asks for the reports.
+    """
+
+    @property
+    def node_id(self) -> str:
+        """This node, unique for each start of a process."""
+        ...
+
+    @property
+    def alone(self) -> bool:
+        """Whether there can be no other node, so that nothing has to be asked or reported."""
+        ...
+
+    def streams_of(self, bot_id: int) -> Awaitable[Sequence[str]] | Sequence[str]:
+        """Return the ids of the bot's streams that have not ended, whoever owns them."""
+        ...
+
+    def orphans(self, limit: int) -> Awaitable[Sequence[str]] | Sequence[str]:
+        """Take at most `limit` streams whose owner's node is gone: claim them, or they are lost.
+
+        Ended ones too, as long as `settled` was not said of them.
+        """
+        ...
+
+    def settled(self, stream_id: str) -> Awaitable[None] | None:
+        """The stream has ended and its trace is written: nobody has to take care of it."""
+        ...
+
+    def report(self, stream_id: str, report: ReadReport) -> Awaitable[None] | None:
+        """Keep what this node's readers were handed, and tell the owner's node."""
+        ...
+
+    def reports(self, stream_id: str) -> Awaitable[Sequence[ReadReport]] | Sequence[ReadReport]:
+        """Return the newest report of each node; a node that is gone has no readers."""
+        ...
+
+    def on_news(self, *, reported: Callable[[str], None], claimed: Callable[[str], None]) -> None:
+        """Call these with the id of a stream that this node owned, when there is news of it.
+
+        `reported`: another node reported what its readers were handed. `claimed`: another node
+        owns the stream now. Both are hints, which may come late, twice or never: the first is
+        found in `reports` too, and the second by the next write, which is refused.
+        """
+        ...
+
+    def leave(self) -> Awaitable[None] | None:
+        """This node ends: what it owns is for the others, at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The ports of one broker, as a node is given them."""
+
+    log: StreamLog
+    mailbox: CommandMailbox
+    presence: Presence
+    cluster: Cluster
 
 
 async def settle(result: Awaitable[_T] | _T) -> _T:

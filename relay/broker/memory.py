@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from relay.broker.base import Letter, LogSnapshot, StreamMeta
+from relay.broker.base import Broker, Letter, LogSnapshot, LogState, ReadReport, StreamMeta
 from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
 from relay.protocol.events import Entry, EntryKind, HeldChunk
 
@@ -90,10 +90,11 @@ class MemoryLog:
         """See `StreamLog.read`."""
         return self._log(stream_id).entries[after : after + limit]
 
-    def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
+    def describe(self, stream_id: str) -> LogState:
         """See `StreamLog.describe`."""
         log = self._log(stream_id)
-        return log.meta, log.epoch
+        ended = bool(log.entries) and log.entries[-1].kind is EntryKind.END
+        return LogState(log.meta, log.epoch, len(log.entries) + 1, ended)
 
     def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `StreamLog.watch`."""
@@ -138,7 +139,9 @@ class MemoryMailbox:
         self._listeners: dict[int, tuple[int, Callable[[Letter], None]]] = {}
         self._fence = 0
 
-    def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> int:
+    def listen(
+        self, bot_id: int, deliver: Callable[[Letter], None], _replaced: Callable[[], None]
+    ) -> int:
         """See `CommandMailbox.listen`."""
         self._fence += 1
         self._listeners[bot_id] = (self._fence, deliver)
@@ -165,3 +168,47 @@ class MemoryMailbox:
     def online(self) -> frozenset[int]:
         """See `Presence.online`."""
         return frozenset(self._listeners)
+
+
+class MemoryCluster:
+    """`Cluster` of a process that shares its log with nobody."""
+
+    @property
+    def node_id(self) -> str:
+        """See `Cluster.node_id`."""
+        return "here"
+
+    @property
+    def alone(self) -> bool:
+        """See `Cluster.alone`."""
+        return True
+
+    def streams_of(self, _bot_id: int) -> Sequence[str]:
+        """See `Cluster.streams_of`: none but those that the node knows itself."""
+        return ()
+
+    def orphans(self, _limit: int) -> Sequence[str]:
+        """See `Cluster.orphans`."""
+        return ()
+
+    def settled(self, _stream_id: str) -> None:
+        """See `Cluster.settled`."""
+
+    def report(self, _stream_id: str, _report: ReadReport) -> None:
+        """See `Cluster.report`."""
+
+    def reports(self, _stream_id: str) -> Sequence[ReadReport]:
+        """See `Cluster.reports`."""
+        return ()
+
+    def on_news(self, *, reported: Callable[[str], None], claimed: Callable[[str], None]) -> None:
+        """See `Cluster.on_news`."""
+
+    def leave(self) -> None:
+        """See `Cluster.leave`."""
+
+
+def memory_broker() -> Broker:
+    """Return the broker of a single process."""
+    mailbox = MemoryMailbox()
+    return Broker(MemoryLog(), mailbox, mailbox, MemoryCluster())

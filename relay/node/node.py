@@ -4,47 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from relay.admin.ports import LiveView
-from relay.broker.base import (
-    CommandMailbox,
-    Letter,
-    LogSnapshot,
-    Presence,
-    StreamLog,
-    StreamMeta,
-    settle,
-)
+from relay.broker.base import Broker, LogSnapshot, StreamMeta, settle
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
-from relay.errors import BrokerError, LimitReached, PositionGone, UnknownStream
+from relay.errors import LimitReached, PositionGone, UnknownStream
 from relay.metrics import Metrics
 from relay.node.audience import Audience
 from relay.node.background import Background
 from relay.node.books import Books
 from relay.node.bots import BotLink, BotTransport
-from relay.node.commands import execute_command
 from relay.node.deadlines import CallLater, Deadlines
 from relay.node.figures import figures_now
 from relay.node.lifecycle import Lifecycle
 from relay.node.live import NodeLive
+from relay.node.questions import Questions, Reply
 from relay.node.readership import Readership
 from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
 from relay.node.registry import Registry
 from relay.node.resumption import Resumption
+from relay.node.rounds import Rounds
 from relay.node.stream import NodeStream
 from relay.node.subscriber import Subscription
+from relay.node.succession import Succession
 from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
 from relay.node.vouchers import Vouchers
-from relay.protocol.events import Position, RefusalCode, Stop
+from relay.protocol.events import BotLost, Position, RefusalCode, Stop
 from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
-from relay.wire.jsontext import JsonValue, dumps
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -74,30 +68,27 @@ class Node:
         self,
         *,
         clock: Clock,
-        log: StreamLog,
-        mailbox: CommandMailbox,
-        presence: Presence,
+        broker: Broker,
         settings: Settings,
         tracer: Tracer,
         call_later: CallLater | None = None,
         new_id: Callable[[], str] | None = None,
     ) -> None:
         self._clock = clock
-        self._log = log
-        self._mailbox = mailbox
-        self._presence = presence
+        log = self._log = broker.log
+        self._presence = broker.presence
         self._settings = settings
         self._limits = limits_of(settings)
-        self._new_id = new_id or partial(secrets.token_hex, 16)
+        new_id = new_id or partial(secrets.token_hex, 16)
         self._registry = Registry()
         self._background = Background()
         self._draining = False
         self._switchboard = Switchboard(
             self,
-            mailbox=mailbox,
+            mailbox=broker.mailbox,
             durability=log.durability,
             limits=self._limits,
-            new_id=self._new_id,
+            new_id=new_id,
             find=self._registry.get,
             background=self._background,
         )
@@ -108,12 +99,21 @@ class Node:
             vouchers=Vouchers(secret, ttl_s=ttl_s),
             until=clock.now() + settings.bot_grace_seconds,
         )
+        self._questions = Questions(
+            broker=broker,
+            resumption=self._resumption,
+            adopt=self._adopt,
+            now=self.now,
+            new_id=new_id,
+            background=self._background,
+        )
         self._recovery = Recovery(
             log=log,
             limits=self._limits,
             now=self.now,
             background=self._background,
             recovered=self._recovered,
+            fenced=self._fenced,
         )
         self._live = NodeLive(self._registry, self._switchboard, self.now)
         self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
@@ -132,6 +132,25 @@ class Node:
             registry=self._registry,
             switchboard=self._switchboard,
             recovery=self._recovery,
+            background=self._background,
+        )
+
+        self._succession = Succession(
+            broker=broker,
+            registry=self._registry,
+            now=self.now,
+            adopt=self._adopt,
+            readership=self._readership,
+            moved=self._lifecycle.moved,
+            released=self._switchboard.release,
+            background=self._background,
+        )
+        tracer.written = self._succession.written
+        self._rounds = Rounds(
+            self._succession,
+            unread_s=settings.retention_seconds,
+            orphaned=self._orphaned,
+            call_later=loop_call_later,
             background=self._background,
         )
 
@@ -162,7 +181,7 @@ class Node:
         *,
         bot_id: int | None,
         access_key_id: int,
-        reply: Callable[[], Awaitable[Stop]] | None = None,
+        reply: Reply | None = None,
     ) -> StreamView:
         """Make the log, then ask the bot.
 
@@ -174,48 +193,10 @@ class Node:
         """
         if self._draining:
             raise LimitReached("the relay is restarting; ask again in a moment", retry_after_s=5.0)
-        now = self.now()
-        meta = StreamMeta(
-            stream_id=self._new_id(),
-            bot_id=bot_id,
-            access_key_id=access_key_id,
-            conversation_id=ask.conversation_id,
-            agent_id=ask.agent_id,
-            user_id=ask.user_id,
-            lang=ask.lang,
-            trace_id=f"trace_{secrets.token_hex(8)}",
-            opened_at=now,
+        stream = await self._questions.open(
+            ask, bot_id=bot_id, access_key_id=access_key_id, reply=reply
         )
-        stream = self._adopt(await settle(self._log.create(meta)))
-        stream.record.note("request_received", now, message_id=ask.conversation_id)
-        if bot_id is not None:
-            await self._ask(stream, execute_command(ask, meta))
-        elif reply is not None:
-            self._background(self._reply(stream, reply))
-        else:
-            await self._stop(stream, Outcome.UNBOUND, "no bot is bound to this user")
         return stream.view
-
-    async def _reply(self, stream: NodeStream, reply: Callable[[], Awaitable[Stop]]) -> None:
-        stop = Stop(Outcome.FAILED, "the relay could not answer")
-        try:
-            stop = await reply()
-        finally:
-            pending = stream.receive(stop, self.now())
-            if pending is not None:
-                await pending
-
-    async def _ask(self, stream: NodeStream, command: dict[str, JsonValue]) -> None:
-        meta = stream.record.meta
-        try:
-            is_online = await self._post(meta, command)
-        except BrokerError as error:
-            await self._stop(stream, Outcome.LOST, f"not asked: {type(error).__name__}")
-            return
-        if is_online:
-            stream.record.note("command_sent", self.now(), bot_id=meta.bot_id)
-        else:
-            await self._stop(stream, Outcome.BOT_OFFLINE, "the bot was not connected")
 
     async def subscribe(
         self,
@@ -234,26 +215,32 @@ class Node:
         `UnknownStream`, also for a key that did not open the stream, and `PositionGone`
         where the stream has expired or the position is of another log.
         """
-        if after is not None and self._registry.get(stream_id) is None:
+        await self._find(stream_id)
+        if after is not None and self._registry.kept(stream_id) is None:
             await self._resumption.wait_for(stream_id, self.now())
-        stream = self._registry.readable(stream_id, access_key_id)
-        end = stream.end_offset
-        if after is None or after.epoch != stream.view.epoch:
-            return stream.readership.subscribe(
-                device, after=0, finished=False, reset=after is not None
-            )
-        if after.offset >= stream.owner.receiver.next_offset:
+        readership = self._registry.readable(stream_id, access_key_id).readership
+        if after is None or after.epoch != readership.view.epoch:
+            return readership.subscribe(device, after=0, finished=False, reset=after is not None)
+        state = await settle(self._log.describe(stream_id))
+        if after.offset >= state.next_offset:
             raise PositionGone("this position is not in the stream's log; read from the start")
-        finished = end is not None and after.offset >= end
-        return stream.readership.subscribe(device, after=after.offset, finished=finished)
+        finished = state.ended and after.offset == state.next_offset - 1
+        return readership.subscribe(device, after=after.offset, finished=finished)
+
+    async def _find(self, stream_id: str) -> None:
+        """Keep the stream here if another node has it."""
+        if not self._succession.alone and self._registry.kept(stream_id) is None:
+            with suppress(UnknownStream):
+                await self._succession.follow(stream_id)
 
     async def find_stream(self, *, access_key_id: int, bot_id: int | None, session_id: str) -> str:
         """Return the stream of this id or, failing that, the newest of this conversation.
 
         Only among those that the access key opened. Raises `UnknownStream`.
         """
+        await self._find(session_id)
         stream = self._registry.find(access_key_id, session_id)
-        if bot_id is not None and stream.record.meta.bot_id != bot_id:
+        if bot_id is not None and stream.meta.bot_id != bot_id:
             raise UnknownStream(session_id)
         return stream.stream_id
 
@@ -299,6 +286,19 @@ class Node:
         stream.state_to(link)
         return True
 
+    @property
+    def alone(self) -> bool:
+        """See `SwitchboardHost.alone`."""
+        return self._succession.alone
+
+    async def take_over(self, bot_id: int) -> list[NodeStream]:
+        """See `SwitchboardHost.take_over`."""
+        return await self._succession.own_all(bot_id)
+
+    async def own(self, stream_id: str) -> NodeStream | None:
+        """See `SwitchboardHost.own`."""
+        return await self._succession.own(stream_id)
+
     def link_gone(self, link: BotLink) -> None:
         """See `LinkHost.link_gone`."""
         self._switchboard.detached(link)
@@ -307,17 +307,16 @@ class Node:
         """See `LinkHost.refused`."""
         self.metrics.refused(code)
 
-    async def _post(self, meta: StreamMeta, payload: dict[str, JsonValue]) -> bool:
-        assert meta.bot_id is not None
-        voucher = self._resumption.voucher(meta)
-        letter = Letter(meta.bot_id, meta.stream_id, dumps({**payload, "resume": voucher}))
-        return await settle(self._mailbox.post(letter))
-
     # --- streams ------------------------------------------------------------------------
 
     def _adopt(self, snapshot: LogSnapshot) -> NodeStream:
+        kept = self._registry.kept(snapshot.meta.stream_id)
+        if kept is not None and kept.readership.view.epoch == snapshot.epoch:
+            readership = kept.readership
+        else:
+            readership = self._readership(snapshot.meta, snapshot.epoch)
         stream = NodeStream(
-            readership=self._readership(snapshot.meta, snapshot.epoch),
+            readership=readership,
             record=StreamRecord(snapshot.meta),
             now=self.now,
             own=partial(self._recovery.own, snapshot),
@@ -342,6 +341,16 @@ class Node:
         if pending is not None:
             await pending
 
+    def _fenced(self, stream: NodeStream) -> bool:
+        return self._succession.fenced(stream)
+
+    def _orphaned(self, stream: NodeStream) -> None:
+        """The node that owned it is gone, and its bot's connection with it."""
+        if self._switchboard.expect(stream):
+            self._switchboard.restate(stream)
+        else:
+            stream.receive(BotLost(), self.now())
+
     def _recovered(self, stream: NodeStream) -> None:
         # What the bot sent in between was not acknowledged: it hears what is stored, and resends.
         if not stream.owner.dead:
@@ -350,16 +359,32 @@ class Node:
 
     # --- the end of the node --------------------------------------------------------------
 
-    async def drain(self) -> None:
-        """Take no new work, tell bots to come back later, and trace what is open."""
+    async def hand_over(self) -> None:
+        """Take no new work, and send the bots to other nodes, which take their streams over.
+
+        Nothing but the first where this node is alone: its streams can run on nowhere else.
+        """
         self._draining = True
+        if not self._succession.alone:
+            for link in self._switchboard.links:
+                link.close("server_restart", reconnect=True)
+
+    async def drain(self) -> None:
+        """Take no new work, tell bots to come back later, and trace what is open.
+
+        What another node can go on with is left to it; a device finds it there.
+        """
+        self._draining = True
+        self._rounds.close()
         await self._background.rest()
         for stream in self._registry.streams():
-            if stream.finished_at is None and not stream.owner.dead:
+            alone = self._succession.alone
+            if alone and stream.finished_at is None and not stream.owner.dead:
                 await self._stop(stream, Outcome.CANCELLED, "the relay is shutting down")
             stream.consider_trace(abandoned=True)
         # Behind the last `stream_closed`: what a closing transport is given goes nowhere.
         for link in self._switchboard.links:
             link.close("server_restart", reconnect=True)
         await self._background.rest()
+        await self._succession.leave()
         self._lifecycle.close()

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from relay.broker.base import LogSnapshot, StreamLog, settle
-from relay.errors import BrokerError, UnknownStream
+from relay.errors import BrokerError, Fenced, UnknownStream
 from relay.node.owner import StreamOwner
 from relay.node.stream import NodeStream
 from relay.protocol.limits import Limits
@@ -26,7 +26,8 @@ class Recovery:
     """Makes the owners of a node's streams.
 
     `recovered(stream)` is called when a stream goes on under a new owner, or could not yet:
-    its deadline has changed.
+    its deadline has changed. `fenced(stream)` is asked where a newer owner was granted, and
+    returns whether it has taken care of that.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Recovery:
         now: Callable[[], float],
         background: Callable[[Awaitable[None]], None],
         recovered: Callable[[NodeStream], None],
+        fenced: Callable[[NodeStream], bool],
     ) -> None:
         self._log = log
         self._limits = limits
         self._now = now
         self._background = background
         self._recovered = recovered
+        self._fenced = fenced
         self._logger = structlog.get_logger("relay.node")
 
     def own(
@@ -68,7 +71,8 @@ class Recovery:
         self._logger.warning(
             "owner dropped", stream_id=stream.stream_id, reason=type(error).__name__
         )
-        self._background(self._rebuild(stream))
+        if not (isinstance(error, Fenced) and self._fenced(stream)):
+            self._background(self._rebuild(stream))
 
     async def _rebuild(self, stream: NodeStream) -> None:
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from relay.broker.base import StreamMeta
 from relay.errors import PositionGone, UnknownStream
+from relay.node.followed import FollowedStream
 from relay.node.stream import NodeStream
 
 EXPIRED_MAX = 10_000
@@ -16,16 +18,25 @@ class Registry:
 
     def __init__(self) -> None:
         self._streams: dict[str, NodeStream] = {}
+        self._followed: dict[str, FollowedStream] = {}
         self._newest: dict[tuple[int, str], str] = {}
         self._expired: OrderedDict[str, int] = OrderedDict()
 
     def get(self, stream_id: str) -> NodeStream | None:
-        """Return the stream, or None where this node does not keep one of this id."""
+        """Return the stream, or None where this node owns none of this id."""
         return self._streams.get(stream_id)
 
+    def kept(self, stream_id: str) -> NodeStream | FollowedStream | None:
+        """Return the stream that devices can read here, whoever owns it."""
+        return self._streams.get(stream_id) or self._followed.get(stream_id)
+
     def streams(self) -> tuple[NodeStream, ...]:
-        """Return all streams that are kept: open ones, and finished ones in their retention."""
+        """Return all that this node owns: open ones, and finished ones in their retention."""
         return tuple(self._streams.values())
+
+    def all_followed(self) -> tuple[FollowedStream, ...]:
+        """Return the streams of other nodes that are read here."""
+        return tuple(self._followed.values())
 
     def has_expired(self, stream_id: str) -> bool:
         """Whether there was such a stream not long ago."""
@@ -33,40 +44,56 @@ class Registry:
 
     def add(self, stream: NodeStream) -> None:
         """Keep a stream; it is the newest of its conversation."""
-        meta = stream.record.meta
+        self._followed.pop(stream.stream_id, None)
         self._streams[stream.stream_id] = stream
-        self._newest[meta.access_key_id, meta.conversation_id] = stream.stream_id
+        meta = stream.meta
+        self._newest[meta.access_key_id, meta.conversation_id] = meta.stream_id
+
+    def follow(self, followed: FollowedStream) -> None:
+        """Keep a stream for its readers here; this node does not own it (any more)."""
+        self._streams.pop(followed.stream_id, None)
+        self._followed[followed.stream_id] = followed
+        meta = followed.meta
+        self._newest.setdefault((meta.access_key_id, meta.conversation_id), meta.stream_id)
+
+    def unfollow(self, followed: FollowedStream) -> None:
+        """Keep a stream of another node no longer; whoever asks for it again finds its log."""
+        self._followed.pop(followed.stream_id, None)
+        self._is_not_newest(followed.meta)
+
+    def _is_not_newest(self, meta: StreamMeta) -> None:
+        if self._newest.get((meta.access_key_id, meta.conversation_id)) == meta.stream_id:
+            del self._newest[meta.access_key_id, meta.conversation_id]
 
     def expire(self, stream: NodeStream) -> None:
         """Keep a stream no longer, and remember that it was there."""
         meta = stream.record.meta
         del self._streams[stream.stream_id]
-        if self._newest.get((meta.access_key_id, meta.conversation_id)) == stream.stream_id:
-            del self._newest[meta.access_key_id, meta.conversation_id]
+        self._is_not_newest(meta)
         self._expired[stream.stream_id] = meta.access_key_id
         while len(self._expired) > EXPIRED_MAX:
             self._expired.popitem(last=False)
 
-    def readable(self, stream_id: str, access_key_id: int | None) -> NodeStream:
+    def readable(self, stream_id: str, access_key_id: int | None) -> NodeStream | FollowedStream:
         """Return a stream to somebody who may read it; None is whoever has a ticket for it.
 
         Raises `UnknownStream`, also where another key opened it, and `PositionGone` where it
         has expired.
         """
-        stream = self._streams.get(stream_id)
-        owner = stream.record.meta.access_key_id if stream else self._expired.get(stream_id)
+        stream = self.kept(stream_id)
+        owner = stream.meta.access_key_id if stream else self._expired.get(stream_id)
         if owner is None or access_key_id not in (None, owner):
             raise UnknownStream(stream_id)
         if stream is None:
             raise PositionGone("this stream has ended and its retention is over")
         return stream
 
-    def find(self, access_key_id: int, session_id: str) -> NodeStream:
+    def find(self, access_key_id: int, session_id: str) -> NodeStream | FollowedStream:
         """Return the stream of this id or, failing that, the newest of this conversation.
 
         Raises as `readable` does.
         """
         stream_id = session_id
-        if session_id not in self._streams:
+        if self.kept(session_id) is None:
             stream_id = self._newest.get((access_key_id, session_id), session_id)
         return self.readable(stream_id, access_key_id)

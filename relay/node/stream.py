@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from relay.broker.base import StreamLog, settle
+from relay.broker.base import StreamLog, StreamMeta, settle
 from relay.errors import UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
@@ -78,8 +78,13 @@ class NodeStream:
         readership.host = self
 
     @property
+    def meta(self) -> StreamMeta:
+        """What was asked, by whom."""
+        return self.record.meta
+
+    @property
     def audience(self) -> Audience:
-        """Who reads it on this node."""
+        """Who reads it."""
         return self.readership.audience
 
     # --- as the bot sees it ---------------------------------------------------------------
@@ -181,6 +186,11 @@ class NodeStream:
         report = replace(receiver.report(), outcome=Outcome.LOST, status=Status.ANOMALY)
         self._parked.clear()
         self._finish(report, now)
+        self._release()
+
+    def let_go(self) -> None:
+        """Another node owns it now. What its bot said here meanwhile was not acknowledged."""
+        self._parked.clear()
         self._release()
 
     def _release(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -19,6 +20,23 @@ CLOSED_MAX = 64
 """How many streams that ended are told to a bot that reconnects."""
 
 
+class SwitchboardHost(LinkHost, Protocol):
+    """What a switchboard needs of its node, beside what links do."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other node can own a stream of these bots."""
+        ...
+
+    async def take_over(self, bot_id: int) -> Sequence[NodeStream]:
+        """Own what the bot has open on other nodes; returns the streams that are new here."""
+        ...
+
+    async def own(self, stream_id: str) -> NodeStream | None:
+        """Own one stream; None where its log is gone. Raises `BrokerError`."""
+        ...
+
+
 class Switchboard:
     """The bots of this node.
 
@@ -28,7 +46,7 @@ class Switchboard:
 
     def __init__(
         self,
-        host: LinkHost,
+        host: SwitchboardHost,
         *,
         mailbox: CommandMailbox,
         durability: str,
@@ -43,6 +61,7 @@ class Switchboard:
         self._limits = limits
         self._new_id = new_id
         self._find = find
+        self._letters: dict[int, deque[Letter]] = {}
         self._background = background
         self._links: dict[int, BotLink] = {}
         self._connections: dict[int, int] = {}
@@ -80,6 +99,8 @@ class Switchboard:
                 stream.receive(BotLost(), now)
             stream.link = link
             stream.receive(BotBack(link.reliable), now)
+        for stream in await self._host.take_over(bot_id):
+            self.connect(stream, link)
         link.send(self._greeting(link))
         # Only now may commands come: a bot learns who it is before it is asked anything.
         try:
@@ -144,13 +165,58 @@ class Switchboard:
             stream.link = None
             stream.receive(BotLost(), self._host.now())
 
+    def expect(self, stream: NodeStream) -> bool:
+        """Let the bot's connection answer this stream, or the next one; returns whether it has."""
+        bot_id = stream.meta.bot_id
+        if bot_id is None or stream.finished_at is not None:
+            return False
+        link = self._links.get(bot_id)
+        if link is not None:
+            self.connect(stream, link)
+        else:
+            self._open.setdefault(bot_id, {})[stream.stream_id] = stream
+        return link is not None
+
+    def release(self, stream: NodeStream) -> None:
+        """Another node owns this stream now."""
+        self._open.get(stream.meta.bot_id or 0, {}).pop(stream.stream_id, None)
+
     def _deliver(self, link: BotLink, letter: Letter) -> None:
         # Until a newer connection listens, letters for it still come to the older one.
         link = self._links.get(link.bot_id, link)
+        waiting = self._letters.get(link.bot_id)
+        if waiting is not None:
+            waiting.append(letter)
+        elif self._find(letter.stream_id) is None and not self._host.alone:
+            self._letters[link.bot_id] = deque([letter])
+            self._background(self._claim_and_deliver(link))
+        else:
+            self._hand_over(link, letter)
+
+    async def _claim_and_deliver(self, link: BotLink) -> None:
+        """Make the streams of letters that came from other nodes ours, in the letters' order."""
+        letters = self._letters[link.bot_id]
+        try:
+            while letters:
+                link = self._links.get(link.bot_id, link)
+                if await self._host.own(letters[0].stream_id):
+                    self._hand_over(link, letters[0])
+                letters.popleft()
+        finally:
+            # What is left could not be claimed: the node that asks still owns it.
+            del self._letters[link.bot_id]
+
+    def _hand_over(self, link: BotLink, letter: Letter) -> None:
         stream = self._find(letter.stream_id)
         if stream is not None and stream.link is not link:
             self.connect(stream, link)
         link.deliver(letter, credit=self._limits.credit)
+
+    def _replaced(self, link: BotLink) -> None:
+        """A newer connection of the bot listens on another node."""
+        if link.current:
+            self.detached(link)
+            link.fence_off()
 
     def _greeting(self, link: BotLink) -> Connected:
         return Connected(
@@ -176,8 +242,8 @@ class Switchboard:
         return tuple(states)
 
     async def _listen(self, link: BotLink) -> None:
-        deliver = partial(self._deliver, link)
-        link.fence = await settle(self._mailbox.listen(link.bot_id, deliver))
+        deliver, replaced = partial(self._deliver, link), partial(self._replaced, link)
+        link.fence = await settle(self._mailbox.listen(link.bot_id, deliver, replaced))
 
     async def _unlisten(self, link: BotLink) -> None:
         pending = self._mailbox.unlisten(link.bot_id, link.fence)

@@ -97,6 +97,8 @@ class Tracer:
         self._backlog_max = backlog_max
         self._backlog: dict[str, MakeRow] = {}
         self._retry_s = retry_s
+        self.written: Callable[[Sequence[TraceRow]], None] | None = None
+        """Called with the rows that the store has, or will never have."""
         self._news = asyncio.Event()
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -184,6 +186,8 @@ class Tracer:
             self._log.exception("trace rows could not be stored", rows=lost)
         self._writing = 0
         self.lost += lost
+        if self.written is not None:
+            self.written(rows)
         return True
 
     def _put_back(self, rows: Sequence[TraceRow]) -> None:

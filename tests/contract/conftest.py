@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.broker.base import CommandMailbox, Presence, StreamLog
-from tests.support.brokers import BROKERS, Broker
+from relay.broker.base import Broker, CommandMailbox, Presence, StreamLog
+from tests.support.brokers import BROKERS
 
 
 @pytest.fixture(params=list(BROKERS))

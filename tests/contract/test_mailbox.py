@@ -29,6 +29,11 @@ class Inbox:
         return self.letters
 
 
+def unreplaced() -> None:
+    """There is one node, so no listener is replaced by another node's."""
+    raise AssertionError
+
+
 def letter(number: int, bot_id: int = 1) -> Letter:
     """A letter; its content is bytes that no encoding knows."""
     return Letter(bot_id, f"stream_{number}", b'{"n": %d}\xff\x00' % number)
@@ -44,7 +49,7 @@ async def unlisten(mailbox: CommandMailbox, bot_id: int, fence: int) -> None:
 async def test_letters_reach_the_listener_in_order(mailbox: CommandMailbox) -> None:
     """Each exactly once, as it was posted."""
     inbox = Inbox()
-    await settle(mailbox.listen(1, inbox))
+    await settle(mailbox.listen(1, inbox, unreplaced))
     letters = [letter(number) for number in range(20)]
     for one in letters:
         assert await settle(mailbox.post(one)) is True
@@ -55,7 +60,7 @@ async def test_a_letter_to_nobody_is_not_kept(mailbox: CommandMailbox) -> None:
     """The poster is told so, and a bot that comes later is not asked an old question."""
     assert await settle(mailbox.post(letter(0))) is False
     inbox = Inbox()
-    await settle(mailbox.listen(1, inbox))
+    await settle(mailbox.listen(1, inbox, unreplaced))
     await settle(mailbox.post(letter(1)))
     assert await inbox.wait_for(1) == [letter(1)]
 
@@ -63,8 +68,8 @@ async def test_a_letter_to_nobody_is_not_kept(mailbox: CommandMailbox) -> None:
 async def test_a_letter_is_for_one_bot(mailbox: CommandMailbox) -> None:
     """A listener of another bot does not see it."""
     mine, other = Inbox(), Inbox()
-    await settle(mailbox.listen(1, mine))
-    await settle(mailbox.listen(11, other))
+    await settle(mailbox.listen(1, mine, unreplaced))
+    await settle(mailbox.listen(11, other, unreplaced))
     await settle(mailbox.post(letter(1, bot_id=1)))
     await settle(mailbox.post(letter(2, bot_id=11)))
     assert await mine.wait_for(1) == [letter(1, bot_id=1)]
@@ -74,8 +79,8 @@ async def test_a_letter_is_for_one_bot(mailbox: CommandMailbox) -> None:
 async def test_only_the_newest_listener_gets_a_letter(mailbox: CommandMailbox) -> None:
     """Two processes with one token do not answer every question twice."""
     older, newer = Inbox(), Inbox()
-    first = await settle(mailbox.listen(1, older))
-    second = await settle(mailbox.listen(1, newer))
+    first = await settle(mailbox.listen(1, older, unreplaced))
+    second = await settle(mailbox.listen(1, newer, unreplaced))
     assert second > first
     await settle(mailbox.post(letter(1)))
     assert await newer.wait_for(1) == [letter(1)]
@@ -87,8 +92,8 @@ async def test_an_older_listener_that_leaves_changes_nothing(
 ) -> None:
     """Whatever order the network closes connections in, the newest one goes on."""
     older, newer = Inbox(), Inbox()
-    first = await settle(mailbox.listen(1, older))
-    await settle(mailbox.listen(1, newer))
+    first = await settle(mailbox.listen(1, older, unreplaced))
+    await settle(mailbox.listen(1, newer, unreplaced))
     await unlisten(mailbox, 1, first)
     assert await settle(presence.is_online(1))
     assert await settle(mailbox.post(letter(1))) is True
@@ -98,7 +103,7 @@ async def test_an_older_listener_that_leaves_changes_nothing(
 async def test_a_listener_that_left_gets_nothing_more(mailbox: CommandMailbox) -> None:
     """Posting says that nobody is there; leaving twice is no error."""
     inbox = Inbox()
-    fence = await settle(mailbox.listen(1, inbox))
+    fence = await settle(mailbox.listen(1, inbox, unreplaced))
     await unlisten(mailbox, 1, fence)
     await unlisten(mailbox, 1, fence)
     assert await settle(mailbox.post(letter(1))) is False
@@ -109,7 +114,7 @@ async def test_fences_rise_across_absences(mailbox: CommandMailbox) -> None:
     """A connection that comes after a pause is newer than every one before."""
     fences = []
     for _ in range(3):
-        fences.append(await settle(mailbox.listen(1, Inbox())))
+        fences.append(await settle(mailbox.listen(1, Inbox(), unreplaced)))
         await unlisten(mailbox, 1, fences[-1])
     assert fences == sorted(set(fences))
 
@@ -119,7 +124,7 @@ async def test_a_bot_is_online_while_its_connection_listens(
 ) -> None:
     """By its live connection and nothing else."""
     assert not await settle(presence.is_online(1))
-    fence = await settle(mailbox.listen(1, Inbox()))
+    fence = await settle(mailbox.listen(1, Inbox(), unreplaced))
     assert await settle(presence.is_online(1))
     assert not await settle(presence.is_online(2))
     await unlisten(mailbox, 1, fence)
@@ -132,5 +137,5 @@ async def test_everybody_who_is_online_is_listed_once(
     """Two connections of one bot are one bot."""
     assert await settle(presence.online()) == frozenset()
     for bot_id in (1, 1, 3):
-        await settle(mailbox.listen(bot_id, Inbox()))
+        await settle(mailbox.listen(bot_id, Inbox(), unreplaced))
     assert await settle(presence.online()) == frozenset({1, 3})

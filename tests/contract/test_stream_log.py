@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.broker.base import LogSnapshot, StreamLog, settle
+from relay.broker.base import LogSnapshot, LogState, StreamLog, settle
 from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
 from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 from relay.protocol.status import Outcome
@@ -63,7 +63,7 @@ async def test_a_new_log_is_empty_and_granted_to_its_maker(log: StreamLog) -> No
     made = await settle(log.create(META))
     assert (made.meta, made.fence, made.entries, made.held) == (META, 1, (), ())
     assert made.epoch
-    assert await settle(log.describe(META.stream_id)) == (META, made.epoch)
+    assert await settle(log.describe(META.stream_id)) == LogState(META, made.epoch, 1, ended=False)
     assert await read(log) == []
 
 
@@ -74,7 +74,7 @@ async def test_a_stream_id_is_taken_once(log: StreamLog) -> None:
     with pytest.raises(StreamExists):
         await settle(log.create(replace(META, trace_id="another")))
     assert await read(log) == [chunk(1)]
-    assert await settle(log.describe(META.stream_id)) == (META, made.epoch)
+    assert await settle(log.describe(META.stream_id)) == LogState(META, made.epoch, 2, ended=False)
 
 
 async def test_a_log_that_is_made_again_has_another_epoch(log: StreamLog) -> None:

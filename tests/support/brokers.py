@@ -9,28 +9,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 
 from relay.broker.base import (
-    CommandMailbox,
+    Broker,
     Letter,
     LogSnapshot,
-    Presence,
-    StreamLog,
+    LogState,
     StreamMeta,
 )
-from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.broker.memory import MemoryCluster, MemoryLog, MemoryMailbox, memory_broker
 from relay.errors import BrokerUnavailable
 from relay.protocol.events import Entry, HeldChunk
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """The three ports of one broker."""
-
-    log: StreamLog
-    mailbox: CommandMailbox
-    presence: Presence
 
 
 class DelayedLog:
@@ -111,7 +100,7 @@ class DelayedLog:
         await asyncio.sleep(0)  # the answer takes its time too
         return entries
 
-    async def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
+    async def describe(self, stream_id: str) -> LogState:
         await asyncio.sleep(0)
         return self.inner.describe(stream_id)
 
@@ -132,12 +121,14 @@ class DelayedMailbox:
         self.released = asyncio.Event()
         self.released.set()
 
-    async def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> int:
+    async def listen(
+        self, bot_id: int, deliver: Callable[[Letter], None], replaced: Callable[[], None]
+    ) -> int:
         await self.released.wait()
         await asyncio.sleep(0)
         if self.down:
             raise BrokerUnavailable("the mailbox does not answer")
-        return self.inner.listen(bot_id, deliver)
+        return self.inner.listen(bot_id, deliver, replaced)
 
     async def unlisten(self, bot_id: int, fence: int) -> None:
         await asyncio.sleep(0)
@@ -161,15 +152,14 @@ class DelayedMailbox:
 @asynccontextmanager
 async def memory() -> AsyncIterator[Broker]:
     """The broker of a single process."""
-    mailbox = MemoryMailbox()
-    yield Broker(MemoryLog(), mailbox, mailbox)
+    yield memory_broker()
 
 
 @asynccontextmanager
 async def delayed() -> AsyncIterator[Broker]:
     """The same across a network, so that nothing is done when a call returns."""
     mailbox = DelayedMailbox(MemoryMailbox())
-    yield Broker(DelayedLog(MemoryLog()), mailbox, mailbox)
+    yield Broker(DelayedLog(MemoryLog()), mailbox, mailbox, MemoryCluster())
 
 
 BROKERS: Mapping[str, Callable[[], AbstractAsyncContextManager[Broker]]] = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
-from relay.broker.base import StreamLog, StreamMeta
-from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.broker.base import Broker, Cluster, StreamLog, StreamMeta
+from relay.broker.memory import MemoryCluster, MemoryLog, MemoryMailbox
 from relay.clock import ManualClock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
 from relay.devices.lingzhu import LingzhuProtocol
@@ -24,6 +24,7 @@ from relay.protocol.texthash import content_hash
 from relay.settings import Settings
 from relay.wire.bot import Acked, Closed, Connected, Outbound, StreamMessage
 from tests.support.brokers import DelayedMailbox
+from tests.support.cluster import NodeBroker
 from tests.support.core import SHOWN
 
 NOW = 1_772_157_600.0
@@ -212,21 +213,22 @@ class World:
     def __init__(
         self,
         log: StreamLog | None = None,
-        mailbox: MemoryMailbox | DelayedMailbox | None = None,
+        mailbox: MemoryMailbox | DelayedMailbox | NodeBroker | None = None,
         settings: Settings | None = None,
         store: Store | None = None,
+        *,
+        cluster: Cluster | None = None,
+        timers: Timers | None = None,
     ) -> None:
-        self.clock = ManualClock(NOW)
-        self.timers = Timers(self.clock)
+        self.timers = timers or Timers(ManualClock(NOW))
+        self.clock = self.timers.clock
         self.log = MemoryLog() if log is None else log  # an empty log is falsy
         self.mailbox = mailbox or MemoryMailbox()
         self.store = store or Store()
         self.tracer = Tracer(self.store, batch_s=0.0)
         self.node = Node(
             clock=self.clock,
-            log=self.log,
-            mailbox=self.mailbox,
-            presence=self.mailbox,
+            broker=Broker(self.log, self.mailbox, self.mailbox, cluster or MemoryCluster()),
             settings=settings or Settings(),
             tracer=self.tracer,
             call_later=self.timers,

@@ -66,7 +66,7 @@ def test_a_snapshot_is_no_window_into_the_log() -> None:
 def test_only_the_newest_connection_stops_listening(fence: int) -> None:
     """A fence that is not the listener's own leaves it in place."""
     mailbox = MemoryMailbox()
-    assert mailbox.listen(1, lambda letter: None) == 1
+    assert mailbox.listen(1, lambda letter: None, lambda: None) == 1
     mailbox.unlisten(1, fence)
     assert mailbox.is_online(1)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from relay.broker.base import Letter, LogSnapshot, StreamMeta
-from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.broker.memory import MemoryLog, memory_broker
 from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, LimitReached
 from relay.node.node import Node, limits_of
@@ -111,12 +111,9 @@ async def test_limits_are_those_of_the_settings() -> None:
 
 async def test_by_default_the_event_loop_keeps_the_time() -> None:
     """And ids are random."""
-    mailbox = MemoryMailbox()
     node = Node(
         clock=ManualClock(),
-        log=MemoryLog(),
-        mailbox=mailbox,
-        presence=mailbox,
+        broker=memory_broker(),
         settings=Settings(),
         tracer=Tracer(Store()),
     )

@@ -302,11 +302,13 @@ async def test_a_newer_connection_that_is_overtaken_listens_again() -> None:
 
         calls = 0
 
-        async def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> int:
+        async def listen(
+            self, bot_id: int, deliver: Callable[[Letter], None], replaced: Callable[[], None]
+        ) -> int:
             self.calls += 1
             if self.calls == 1:
                 await self.released.wait()
-            return self.inner.listen(bot_id, deliver)
+            return self.inner.listen(bot_id, deliver, replaced)
 
     mailbox = Overtaking(MemoryMailbox())
     world = World(MemoryLog(), mailbox)

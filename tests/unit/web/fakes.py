@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from relay.app import server_config
-from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.broker.memory import memory_broker
 from relay.clock import SystemClock
 from relay.errors import StoreError
 from relay.node.node import Node
@@ -206,13 +206,11 @@ class Served:
 async def serving(**changes: object) -> AsyncIterator[Served]:
     """Serve the web layer; `changes` are settings that differ from `SETTINGS`."""
     settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
-    clock, directory, sink, mailbox = SystemClock(), FakeDirectory(), MemorySink(), MemoryMailbox()
+    clock, directory, sink = SystemClock(), FakeDirectory(), MemorySink()
     tracer = Tracer(sink, batch_s=0.0)
     node = Node(
         clock=clock,
-        log=MemoryLog(),
-        mailbox=mailbox,
-        presence=mailbox,
+        broker=memory_broker(),
         settings=settings,
         tracer=tracer,
     )

@@ -1,0 +1,338 @@
+"""Several nodes, one broker: who owns a stream, and who only follows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from relay.clock import ManualClock
+from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
+from relay.protocol.events import Chunk, Position
+from relay.protocol.status import Outcome
+from relay.wire.bot import Cancel, Closed, Command, OpenStreamState
+from tests.support.cluster import MemoryNodes
+from tests.support.node import LINGZHU, NOW, Bot, Store, Timers, World, settle_down
+
+TEXTS = ["one ", "two ", "three ", "four"]
+WHOLE = "".join(TEXTS)
+
+
+class Nodes:
+    """Nodes that share a broker, a clock and a trace store."""
+
+    def __init__(self) -> None:
+        self.shared = MemoryNodes()
+        self.timers = Timers(ManualClock(NOW))
+        self.store = Store()
+
+    def start(self, node_id: str) -> World:
+        broker = self.shared.node(node_id)
+        return World(broker, broker, store=self.store, cluster=broker, timers=self.timers)
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[Nodes]:
+    """No node yet."""
+    yield Nodes()
+    await settle_down()
+
+
+async def ask(device_node: World) -> str:
+    """Let a device ask; returns its stream."""
+    stream_id = (await device_node.ask()).stream_id
+    await device_node.advance(0.0)
+    return stream_id
+
+
+def open_at(bot: Bot) -> list[str]:
+    """The streams that a bot was told are open."""
+    return [state.stream_id for state in bot.connected.streams]
+
+
+async def test_a_bot_answers_a_device_of_another_node(nodes: Nodes) -> None:
+    """Chunks go to the bot's node, the device reads them on its own, and the row knows both."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    assert [command.stream_id for command in bot.heard(Command)] == [stream]
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    assert await reader.read_all() == WHOLE
+    assert reader.sequences == [0, 1, 2, 3]
+    assert bot.closed == [Closed(stream, "completed", 4, ())]
+    await here.advance(0.0)
+    row = await there.row(stream)
+    assert (row.status, row.outcome, row.missing_sequences) == ("completed", "completed", [])
+    assert (row.sdk_chunk_count, row.sse_chunk_count, row.sse_content) == (4, 4, WHOLE)
+    assert all(point[2] is not None and point[3] is not None for point in points(row.timeline))
+    assert await here.rows() == {stream: row}
+
+
+def points(timeline: object) -> list[list[float | None]]:
+    """The timeline's points."""
+    assert isinstance(timeline, list)
+    return timeline
+
+
+async def test_a_bot_that_comes_back_to_another_node_goes_on_there(nodes: Nodes) -> None:
+    """Its node died: the next one claims the stream, says what is stored, and takes the rest."""
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    nodes.shared.kill("b")
+    back = await elsewhere.bot()
+    assert [
+        (state.stream_id, state.next_sequence)
+        for state in back.connected.streams
+        if isinstance(state, OpenStreamState)
+    ] == [(stream, 2)]
+    await back.chunks(stream, TEXTS, 1, 2, 3)
+    await back.end(stream, TEXTS)
+    assert await reader.read_all() == WHOLE
+    await here.advance(0.0)
+    row = await elsewhere.row(stream)
+    assert (row.status, row.sse_content, row.sdk_version) == ("completed", WHOLE, "test/1")
+    assert "taken_over" in [event["type"] for event in row.events if isinstance(event, dict)]
+
+
+async def test_a_node_that_wakes_up_late_is_refused_and_lets_go(nodes: Nodes) -> None:
+    """What its bot's old connection still says changes nothing; that connection is closed."""
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
+    old = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await old.chunks(stream, TEXTS, 0)
+    new = await elsewhere.bot()
+    assert old.farewells == [("fenced", False)]
+    await old.say(stream, Chunk("not this", 1))
+    await here.advance(0.0)
+    assert old.acks == [0]
+    await new.chunks(stream, TEXTS, 1, 2, 3)
+    await new.end(stream, TEXTS)
+    assert await reader.read_all() == WHOLE
+    await there.advance(9.0)
+    row = await elsewhere.row(stream)
+    assert row.status == "completed"
+    assert await there.rows() == {stream: row}
+
+
+async def test_what_a_dead_node_leaves_behind_ends_honestly(nodes: Nodes) -> None:
+    """Its bot never comes back: another node takes the stream, waits the grace, and ends it."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    nodes.shared.kill("b")
+    await here.advance(1.0 + 8.0 + 0.1)
+    assert await reader.read_all() == "one two "
+    assert reader.end.outcome is Outcome.BOT_GONE
+    await here.advance(0.0)
+    row = await here.row(stream)
+    assert (row.outcome, row.status, row.sdk_chunk_count) == ("bot_gone", "anomaly", 2)
+
+
+async def test_an_orphan_whose_bot_is_here_goes_on_at_once(nodes: Nodes) -> None:
+    """The bot had moved, but the stream was not claimed then: the broker was away."""
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0)
+    nodes.shared.bots.clear()  # nobody can tell which streams the bot has open
+    back = await elsewhere.bot()
+    assert open_at(back) == []
+    nodes.shared.kill("b")
+    nodes.shared.kill("a")
+    await elsewhere.advance(1.1)
+    assert open_at(back) == [stream]
+    await back.chunks(stream, TEXTS, 1, 2, 3)
+    await back.end(stream, TEXTS)
+    assert await reader_on(elsewhere, stream) == WHOLE
+    reader.subscription.close()
+
+
+async def reader_on(node: World, stream: str) -> str:
+    """Read a stream from the start on this node."""
+    return await (await node.read(stream)).read_all()
+
+
+async def test_a_device_reads_on_at_another_node(nodes: Nodes) -> None:
+    """Its node died: the position leads on, nothing twice, and the row says all was delivered."""
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    await reader.read()
+    nodes.shared.kill("a")
+    position = Position(reader.subscription.view.epoch, 2)
+    resumed = await elsewhere.read(stream, after=position)
+    await bot.chunks(stream, TEXTS, 2, 3)
+    await bot.end(stream, TEXTS)
+    assert await resumed.read_all() == "three four"
+    await elsewhere.advance(0.0)
+    row = await there.row(stream)
+    assert (row.status, row.sse_chunk_count, row.missing_sequences) == ("completed", 4, [])
+
+
+async def test_a_reader_that_died_with_its_node_is_missed(nodes: Nodes) -> None:
+    """Nobody said farewell; the owner asks again, and then the bot is told to stop."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    await here.read(stream, LINGZHU)
+    await here.advance(0.0)
+    await bot.chunks(stream, TEXTS, 0)
+    nodes.shared.kill("a")
+    await there.advance(4.0)
+    assert bot.heard(Cancel) == []
+    await there.advance(4.0)
+    assert [cancel.stream_id for cancel in bot.heard(Cancel)] == [stream]
+
+
+async def test_a_device_that_hangs_up_elsewhere_stops_the_bot(nodes: Nodes) -> None:
+    """The glasses cannot come back: after the short grace the bot is told, on its own node."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream, LINGZHU)
+    await bot.chunks(stream, TEXTS, 0)
+    await reader.read()
+    reader.subscription.close()
+    await here.advance(1.9)
+    assert bot.heard(Cancel) == []
+    await here.advance(0.3)
+    assert [cancel.stream_id for cancel in bot.heard(Cancel)] == [stream]
+    row = await there.row(stream)
+    assert (row.outcome, row.sse_content) == ("cancelled", "one ")
+
+
+async def test_a_node_that_drains_hands_its_streams_over(nodes: Nodes) -> None:
+    """The bot is told to come back, finds another node, and no stream is cancelled."""
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    await there.node.hand_over()
+    assert bot.farewells == [("server_restart", True)]
+    bot.link.detach()
+    back = await elsewhere.bot()
+    await there.node.drain()
+    await back.chunks(stream, TEXTS, 2, 3)
+    await back.end(stream, TEXTS)
+    assert await reader.read_all() == WHOLE
+    assert bot.closed == []
+    await here.advance(0.0)
+    assert (await elsewhere.row(stream)).status == "completed"
+
+
+async def test_a_node_that_left_leaves_its_streams_at_once(nodes: Nodes) -> None:
+    """Also those whose bot has not come back yet: they wait on another node."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0)
+    await there.node.hand_over()
+    bot.link.detach()
+    await there.node.drain()
+    await here.advance(1.1)
+    back = await here.bot()
+    assert open_at(back) == [stream]
+    await back.chunks(stream, TEXTS, 1, 2, 3)
+    await back.end(stream, TEXTS)
+    assert await reader.read_all() == WHOLE
+
+
+@pytest.mark.parametrize("key", [8, None])
+async def test_only_who_opened_a_stream_reads_it_on_another_node(
+    nodes: Nodes, key: int | None
+) -> None:
+    """Another key is told that there is none; a ticket (no key) was checked before."""
+    here, there = nodes.start("a"), nodes.start("b")
+    await here.bot()
+    stream = await ask(here)
+    if key is None:
+        await there.read(stream, key=None)
+        return
+    with pytest.raises(UnknownStream):
+        await there.read(stream, key=key)
+
+
+async def test_a_position_behind_the_log_is_refused_on_another_node_too(nodes: Nodes) -> None:
+    """The node that only follows asks the log, and not its memory."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await here.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS, 0)
+    epoch = (await there.read(stream)).subscription.view.epoch
+    await there.read(stream, after=Position(epoch, 1))
+    with pytest.raises(PositionGone):
+        await there.read(stream, after=Position(epoch, 2))
+
+
+async def test_a_followed_stream_that_nobody_reads_is_forgotten(nodes: Nodes) -> None:
+    """After the retention; whoever asks again finds it in the log, as long as there is one."""
+    here, there = nodes.start("a"), nodes.start("b")
+    await here.bot()
+    stream = await ask(here)
+    reader = await there.read(stream)
+    kept = there.node._registry.kept  # noqa: SLF001 - nobody else needs to know
+    await there.advance(400.0)
+    assert kept(stream) is not None
+    reader.subscription.close()
+    await there.advance(302.0)
+    assert kept(stream) is None
+
+
+async def test_letters_that_wait_for_a_claim_keep_their_order(nodes: Nodes) -> None:
+    """The bot is asked in the order in which the devices asked."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    streams = [(await here.ask(f"c{number}")).stream_id for number in range(5)]
+    await here.advance(0.0)
+    assert [command.stream_id for command in bot.heard(Command)] == streams
+
+
+async def test_a_broker_that_is_away_while_a_bot_connects_costs_the_bot_nothing(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is connected; what it has open elsewhere is claimed when that node is gone."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await here.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS, 0)
+
+    async def away(bot_id: int) -> list[str]:
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(there.log, "streams_of", away)
+    assert isinstance(await there.bot(), Bot)
+
+
+async def test_a_stream_whose_row_was_not_written_is_an_orphan_too(nodes: Nodes) -> None:
+    """It had ended when its node died, and the trace is written all the same: once."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    written, unwritten = await ask(here), await ask(here)
+    for stream in (written, unwritten):
+        await bot.chunks(stream, TEXTS)
+        await bot.end(stream, TEXTS)
+        if stream is written:
+            assert await reader_on(here, stream) == WHOLE
+            await here.advance(0.0)
+            assert list(await there.rows()) == [written]
+            await there.advance(0.0)
+    assert await reader_on(here, unwritten) == WHOLE
+    nodes.shared.kill("b")
+    nodes.store.rows.clear()
+    await here.advance(1.1)
+    rows = await here.rows()
+    assert list(rows) == [unwritten]
+    assert (rows[unwritten].status, rows[unwritten].sse_content) == ("completed", WHOLE)
