@@ -38,6 +38,13 @@ class StreamView:
     conversation_id: str
     agent_id: str
     lang: str
+    trace_id: str = ""
+    bot_id: int | None = None
+
+    @property
+    def names(self) -> dict[str, str | int | None]:
+        """What each log line about the stream carries."""
+        return {"stream_id": self.stream_id, "trace_id": self.trace_id, "bot_id": self.bot_id}
 
 
 class InvalidRequest(ValueError):

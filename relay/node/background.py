@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextvars import Context
+from typing import Protocol
 
 import structlog
 
 from relay.errors import RelayError
+
+
+class Undertake(Protocol):
+    """Has work done that nobody waits for."""
+
+    def __call__(self, work: Awaitable[None], **names: str | int | None) -> None:
+        """Let this run by itself; `names` say in the log whom it is about."""
+        ...
 
 
 class Background:
@@ -18,14 +27,17 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
         self._logger = structlog.get_logger("relay.node")
 
-    def __call__(self, work: Awaitable[None]) -> None:
-        """Let this run by itself."""
+    def __call__(self, work: Awaitable[None], **names: str | int | None) -> None:
+        """See `Undertake`."""
 
         async def run() -> None:
             try:
                 await work
             except RelayError as error:
-                self._logger.warning("left undone", reason=type(error).__name__)
+                self._logger.warning("work_left_undone", **names, reason=type(error).__name__)
+            except Exception:
+                # A bug of ours. Unseen it would be told when its task is collected, and by no name.
+                self._logger.exception("work_failed", **names)
 
         # A context of its own: what the caller bound to its log lines is not about this work.
         task = asyncio.get_running_loop().create_task(run(), context=Context())

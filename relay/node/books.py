@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
+
+import structlog
 
 from relay.broker.base import StreamLog
 from relay.metrics import Metrics
+from relay.node.background import Undertake
 from relay.node.figures import count_stream
 from relay.node.stream import NodeStream
 from relay.node.tracer import Tracer
@@ -21,7 +23,7 @@ class Books:
         log: StreamLog,
         tracer: Tracer,
         metrics: Metrics,
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
         with_content: bool,
     ) -> None:
         self._log = log
@@ -29,6 +31,7 @@ class Books:
         self._metrics = metrics
         self._background = background
         self._with_content = with_content
+        self._logger = structlog.get_logger("relay.node")
 
     def settled(self, stream: NodeStream) -> None:
         """Have the stream's row written, again where it is amended, and count it once."""
@@ -37,4 +40,17 @@ class Books:
         if not stream.counted:
             # Not with the row: while the store is away, rows wait and may be lost.
             stream.counted = True
-            self._background(count_stream(stream, self._log, self._metrics))
+            self._background(self._enter(stream), **stream.view.names)
+
+    async def _enter(self, stream: NodeStream) -> None:
+        assert stream.report is not None
+        figures = await count_stream(stream, self._log, self._metrics)
+        self._logger.info(
+            "stream_ended",
+            **stream.view.names,
+            outcome=figures.outcome.value,
+            received=figures.accepted,
+            delivered=figures.delivered,
+            missing=sum(missing.chunks for missing in figures.missing),
+            refused=stream.report.refused,
+        )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+import structlog
+
 from relay.broker.base import Letter
 from relay.node.owner import Stored
 from relay.node.turns import LegacyTurns
@@ -39,6 +41,9 @@ from relay.wire.bot import (
     StreamMessage,
 )
 from relay.wire.jsontext import loads
+
+ID_CHARS_MAX = 64
+"""What a bot calls a stream that is not known may have any length."""
 
 
 class BotTransport(Protocol):
@@ -118,6 +123,7 @@ class BotLink:
         """Whether this link speaks for the bot; a fenced one does not."""
         self._host = host
         self._transport = transport
+        self._logger = structlog.get_logger("relay.node")
         self._turns = LegacyTurns(stale_after_s=stale_after_s) if not self.reliable else None
 
     @property
@@ -215,6 +221,14 @@ class BotLink:
     def refuse(self, refusal: Refused) -> None:
         """Tell the bot what was not taken, and count it."""
         self._host.refused(refusal.code)
+        # A bot that sends nonsense must not fill the disk: the metrics count it at every level.
+        self._logger.debug(
+            "message_refused",
+            bot_id=self.bot_id,
+            stream_id=refusal.stream_id and refusal.stream_id[:ID_CHARS_MAX],
+            sequence=refusal.sequence,
+            code=refusal.code.value,
+        )
         self.send(refusal)
 
     def deliver(self, letter: Letter, *, credit: int) -> None:

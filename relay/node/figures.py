@@ -36,15 +36,15 @@ def figures_now(registry: Registry, switchboard: Switchboard, tracer: Tracer) ->
     )
 
 
-async def count_stream(stream: NodeStream, log: StreamLog, metrics: Metrics) -> None:
+async def count_stream(stream: NodeStream, log: StreamLog, metrics: Metrics) -> StreamFigures:
     """Count a stream that has ended; also one whose log cannot be read any more."""
     assert stream.report is not None
     entries: Sequence[Entry] = ()
     with suppress(BrokerError, UnknownStream):
         entries = await settle(log.read(stream.stream_id, 0, ROW_ENTRIES_MAX))
-    metrics.stream_settled(
-        figures_of(stream.report, entries, stream.audience, stream.record.acked_at)
-    )
+    figures = figures_of(stream.report, entries, stream.audience, stream.record.acked_at)
+    metrics.stream_settled(figures)
+    return figures
 
 
 def figures_of(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Hashable
+
+import structlog
 
 from relay.broker.base import Letter, StreamLog
+from relay.node.background import Undertake
 from relay.node.deadlines import Deadlines, Due
 from relay.node.recovery import Recovery
 from relay.node.registry import Registry
@@ -35,7 +38,7 @@ class Lifecycle:
         registry: Registry,
         switchboard: Switchboard,
         recovery: Recovery,
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
     ) -> None:
         self._log = log
         self._settings = settings
@@ -44,6 +47,7 @@ class Lifecycle:
         self._recovery = recovery
         self._background = background
         self._deadlines = deadlines(self._due)
+        self._logger = structlog.get_logger("relay.node")
 
     def moved(self, stream: NodeStream) -> None:
         """Look at the stream again when its next deadline comes."""
@@ -73,7 +77,9 @@ class Lifecycle:
         """Nobody reads any more. A bot that can be told is told to stop; another goes on."""
         stream.audience.abandoned = True
         link = stream.link
-        stream.record.note("device_gone", now, delivered=stream.audience.delivered)
+        delivered = stream.audience.delivered
+        stream.record.note("device_gone", now, delivered=delivered)
+        self._logger.info("device_gone", **stream.view.names, delivered=delivered)
         if link is not None and link.reliable:
             payload: dict[str, JsonValue] = {"type": "cancel_command", "reason": "device_gone"}
             letter = Letter(link.bot_id, stream.stream_id, dumps(payload))
@@ -91,7 +97,7 @@ class Lifecycle:
         self._switchboard.forget(stream)
         dropped = self._log.drop(stream.stream_id)
         if dropped is not None:
-            self._background(dropped)
+            self._background(dropped, **stream.view.names)
 
     def close(self) -> None:
         """Do nothing more."""

@@ -333,7 +333,15 @@ class Node:
             resume_grace_s=self._settings.device_grace_seconds,
             hangup_grace_s=self._settings.hangup_grace_seconds,
         )
-        view = StreamView(meta.stream_id, epoch, meta.conversation_id, meta.agent_id, meta.lang)
+        view = StreamView(
+            stream_id=meta.stream_id,
+            epoch=epoch,
+            conversation_id=meta.conversation_id,
+            agent_id=meta.agent_id,
+            lang=meta.lang,
+            trace_id=meta.trace_id,
+            bot_id=meta.bot_id,
+        )
         return Readership(self._log, view, audience, self.now)
 
     async def _stop(self, stream: NodeStream, outcome: Outcome, detail: str) -> None:

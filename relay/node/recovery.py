@@ -7,13 +7,14 @@ may still have under way.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
 from relay.broker.base import LogSnapshot, StreamLog, settle
 from relay.errors import BrokerError, Fenced, UnknownStream
+from relay.node.background import Undertake
 from relay.node.owner import StreamOwner
 from relay.node.stream import NodeStream
 from relay.protocol.limits import Limits
@@ -36,7 +37,7 @@ class Recovery:
         log: StreamLog,
         limits: Limits,
         now: Callable[[], float],
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
         recovered: Callable[[NodeStream], None],
         fenced: Callable[[NodeStream], bool],
     ) -> None:
@@ -65,26 +66,24 @@ class Recovery:
         """Rebuild the owner, if it is time to."""
         if stream.rebuild_at is not None and now >= stream.rebuild_at:
             stream.rebuild_at = None
-            self._background(self._rebuild(stream))
+            self._background(self._rebuild(stream), **stream.view.names)
 
     def _failed(self, stream: NodeStream, error: BrokerError | UnknownStream) -> None:
-        self._logger.warning(
-            "owner dropped", stream_id=stream.stream_id, reason=type(error).__name__
-        )
+        names = stream.view.names
+        self._logger.warning("owner_dropped", **names, reason=type(error).__name__)
         if not (isinstance(error, Fenced) and self._fenced(stream)):
-            self._background(self._rebuild(stream))
+            self._background(self._rebuild(stream), **names)
 
     async def _rebuild(self, stream: NodeStream) -> None:
         try:
             snapshot = await settle(self._log.claim(stream.stream_id))
         except UnknownStream:
-            self._logger.error("stream lost", stream_id=stream.stream_id)  # noqa: TRY400  # ours is not to blame
+            self._logger.error("stream_lost", **stream.view.names)  # noqa: TRY400  # ours is not to blame
             stream.lose(self._now())
             return
         except BrokerError as error:
-            self._logger.warning(
-                "owner not rebuilt yet", stream_id=stream.stream_id, reason=type(error).__name__
-            )
+            names = stream.view.names
+            self._logger.warning("owner_not_rebuilt", **names, reason=type(error).__name__)
             stream.rebuild_at = self._now() + RETRY_SECONDS
         else:
             can_resend = stream.link is not None and stream.link.reliable

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 import structlog
 
 from relay.broker.base import CommandMailbox, Letter, settle
+from relay.node.background import Undertake
 from relay.node.bots import BotLink, BotTransport, LinkHost, open_state
 from relay.node.stream import NodeStream
 from relay.protocol.events import BotBack, BotLost
@@ -53,7 +54,7 @@ class Switchboard:
         limits: Limits,
         new_id: Callable[[], str],
         find: Callable[[str], NodeStream | None],
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
     ) -> None:
         self._host = host
         self._mailbox = mailbox
@@ -115,7 +116,7 @@ class Switchboard:
                 # Its listening was overtaken by this one, so the mailbox no longer knows it.
                 await self._listen(newer)
             await self._unlisten(link)
-        self._logger.info("bot connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
+        self._logger.info("bot_connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link
 
     def restate(self, stream: NodeStream) -> None:
@@ -130,11 +131,12 @@ class Switchboard:
     def detached(self, link: BotLink) -> None:
         """The link's socket is gone. It is the one that speaks for its bot."""
         del self._links[link.bot_id]
-        self._background(self._unlisten(link))
-        for stream in list(self._open.get(link.bot_id, {}).values()):
+        self._background(self._unlisten(link), bot_id=link.bot_id)
+        streams = list(self._open.get(link.bot_id, {}).values())
+        for stream in streams:
             stream.link = None
             stream.receive(BotLost(), self._host.now())
-        self._logger.info("bot disconnected", bot_id=link.bot_id)
+        self._logger.info("bot_disconnected", bot_id=link.bot_id, open_streams=len(streams))
 
     def retire(self, stream: NodeStream) -> None:
         """A stream has ended: remember how, for a bot that was away just then."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -67,6 +68,9 @@ class TraceSink(Protocol):
 
 MakeRow = Callable[[], Awaitable[TraceRow]]
 """Makes a row when the tracer gets to it, so that nothing is computed on the data path."""
+
+NAMED_MAX = 20
+"""How many of the rows that are lost together are named in the log."""
 
 STOP_WITHIN_S = 5.0
 """How long the end of the relay waits for the store."""
@@ -136,8 +140,9 @@ class Tracer:
             async with asyncio.timeout(within_s):
                 await task
         except TimeoutError:
-            self.lost += len(self._backlog) + self._writing
-            self._log.error("trace rows were given up", rows=self.lost)
+            rows = len(self._backlog) + self._writing
+            self.lost += rows
+            self._log.error("trace_rows_given_up", rows=rows, trace_ids=_some(self._backlog))
 
     async def _run(self) -> None:
         while not (self._stopping and not self._backlog):
@@ -150,7 +155,11 @@ class Tracer:
                 if await self._write_batch():
                     continue
                 if self._stopping:
-                    self.lost += len(self._backlog)
+                    rows = len(self._backlog)
+                    self.lost += rows
+                    self._log.error(
+                        "trace_rows_given_up", rows=rows, trace_ids=_some(self._backlog)
+                    )
                     self._backlog.clear()
                 else:
                     await self._pause()
@@ -163,27 +172,28 @@ class Tracer:
 
     async def _write_batch(self) -> bool:
         """Write one batch; returns False where the store is away and the rows wait again."""
-        taken = [self._backlog.pop(key) for key in list(self._backlog)[: self._batch_rows]]
+        taken = {key: self._backlog.pop(key) for key in list(self._backlog)[: self._batch_rows]}
         rows: list[TraceRow] = []
-        for make in taken:
+        for trace_id, make in taken.items():
             try:
                 rows.append(await make())
             except Exception:  # noqa: BLE001  # one bad row must not cost the others
                 self.lost += 1
-                self._log.exception("a trace row could not be made")
+                self._log.exception("trace_row_not_made", trace_id=trace_id)
         if not rows:
             return True
         self._writing = len(rows)
         try:
             lost = await self._sink.write_traces(rows)
         except StoreError as error:
-            self._log.warning("the trace store is away", rows=len(rows), reason=str(error))
+            self._log.warning("trace_store_away", rows=len(rows), reason=str(error))
             self._writing = 0
             self._put_back(rows)
             return False
         except Exception:  # noqa: BLE001  # whatever the store does, delivery goes on
             lost = len(rows)
-            self._log.exception("trace rows could not be stored", rows=lost)
+            some = _some(row.trace_id for row in rows)
+            self._log.exception("trace_rows_not_stored", rows=lost, trace_ids=some)
         self._writing = 0
         self.lost += lost
         if self.written is not None:
@@ -195,6 +205,10 @@ class Tracer:
         newer = self._backlog
         self._backlog = {row.trace_id: _made(row) for row in rows if row.trace_id not in newer}
         self._backlog.update(newer)
+
+
+def _some(trace_ids: Iterable[str]) -> list[str]:
+    return list(islice(trace_ids, NAMED_MAX))
 
 
 def _made(row: TraceRow) -> MakeRow:

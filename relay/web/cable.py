@@ -9,7 +9,7 @@ reader is busy is not read, and whichever task ends first ends the connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from contextvars import Context
 from urllib.parse import parse_qs
@@ -21,7 +21,7 @@ from relay.errors import StoreError
 from relay.logs import get_logger
 from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, origin_allowed
 from relay.web.channels import Channels
-from relay.web.connection import Connection
+from relay.web.connection import Connection, names_of
 from relay.web.outbox import OUTBOX_MAX_BYTES, Outbox
 from relay.wire import cable
 
@@ -98,12 +98,15 @@ class CableEndpoint:
         return None
 
     async def _serve(self, caller: Caller, receive: Receive, send: Send) -> None:
-        outbox = Outbox(_writer(send), too_slow=cable.disconnect("too_slow", reconnect=True))
+        too_slow = cable.disconnect("too_slow", reconnect=True)
+        outbox = Outbox(_writer(send), too_slow=too_slow, names=names_of(caller))
         connection = Connection(caller, self._channels, outbox)
         outbox.put(cable.welcome())
         heartbeat = Heartbeat(outbox, self._clock, self._ping_s)
         # A context of its own: what this task logs must not carry another request's names.
-        reader = asyncio.create_task(_read(receive, connection, outbox), context=Context())
+        reader = asyncio.create_task(
+            _read(receive, connection, outbox, names_of(caller)), context=Context()
+        )
         # A reader that ended has seen the socket go: nothing can be written to it any more.
         reader.add_done_callback(lambda _: outbox.abandon())
         try:
@@ -143,7 +146,9 @@ class Heartbeat:
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
 
 
-async def _read(receive: Receive, connection: Connection, outbox: Outbox) -> None:
+async def _read(
+    receive: Receive, connection: Connection, outbox: Outbox, names: Mapping[str, int]
+) -> None:
     """Act on each frame in turn, until the socket is gone."""
     try:
         frames = 0
@@ -163,7 +168,7 @@ async def _read(receive: Receive, connection: Connection, outbox: Outbox) -> Non
                 await asyncio.sleep(0)
     except Exception:
         # A bug of ours. The connection ends, and its bot comes back and resends.
-        _logger.exception("connection_failed")
+        _logger.exception("connection_failed", **names)
 
 
 def _writer(send: Send) -> Callable[[str], Awaitable[None]]:

@@ -12,19 +12,30 @@ from relay.web.channels import Channel, Channels
 from relay.web.outbox import Outbox
 from relay.wire import cable
 from relay.wire.bot import verb
+from relay.wire.jsontext import JsonValue
 
 _logger = get_logger(__name__)
+
+ID_CHARS_MAX = 64
+
+
+def names_of(caller: BotIdentity | KeyIdentity) -> dict[str, int]:
+    """What each log line about a caller's socket carries."""
+    if isinstance(caller, BotIdentity):
+        return {"bot_id": caller.bot_id}
+    return {"access_key_id": caller.key_id}
 
 
 class Connection:
     """The state of one socket between its upgrade and its close."""
 
-    __slots__ = ("_caller", "_channels", "_open", "_outbox", "_server")
+    __slots__ = ("_caller", "_channels", "_names", "_open", "_outbox", "_server")
 
     def __init__(
         self, caller: BotIdentity | KeyIdentity, channels: Channels, outbox: Outbox
     ) -> None:
         self._caller = caller
+        self._names = names_of(caller)
         self._channels = channels
         self._outbox = outbox
         self._server = cable.CableServer()
@@ -63,7 +74,7 @@ class Connection:
             try:
                 await channel.close()
             except Exception:
-                _logger.exception("channel_not_closed")
+                _logger.exception("channel_not_closed", **self._names)
 
     async def _perform(self, event: cable.Perform) -> None:
         channel = self._open.get(event.identifier)
@@ -74,7 +85,9 @@ class Connection:
         except Exception:
             # A bug of ours: this message is lost, its neighbours are not. The answer has the
             # shape in which the reference reports its own (wire.md 1.2), without internals.
-            _logger.exception("message_failed", verb=verb(event.payload)[:64])
+            stream_id = _id(event.payload.get("session_id"))
+            name = verb(event.payload)[:ID_CHARS_MAX]
+            _logger.exception("message_failed", **self._names, stream_id=stream_id, verb=name)
             self._outbox.put(
                 cable.message(
                     event.identifier,
@@ -98,7 +111,8 @@ class Connection:
                 has_bot=any(isinstance(channel, BotChannel) for channel in self._open.values()),
             )
         except Exception:
-            _logger.exception("subscription_failed")
+            stream_id = _id(event.params.get("session_id"))
+            _logger.exception("subscription_failed", **self._names, stream_id=stream_id)
         if channel is None:
             self._outbox.put(self._server.reject(event.identifier))
             return
@@ -109,3 +123,7 @@ class Connection:
         channel = self._open.pop(event.identifier, None)
         if channel is not None:
             await channel.close()
+
+
+def _id(given: JsonValue) -> str | None:
+    return given[:ID_CHARS_MAX] if isinstance(given, str) else None

@@ -8,7 +8,8 @@ let go, so that it costs a known amount of memory and nobody else's time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from relay.logs import get_logger
 
@@ -19,6 +20,8 @@ OUTBOX_MAX_BYTES = 1_048_576
 
 CLOSE_TIMEOUT_S = 5.0
 """How long the last frames of a socket that is being closed may take."""
+
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
 _RENDERED_BYTES = 256
 """What a frame that is rendered late counts for: an `ack` has about 150 bytes."""
@@ -31,7 +34,7 @@ class Outbox:
     """The frames of one socket, in order.
 
     `send` writes one text frame and blocks while the socket's own buffer is full; `too_slow`
-    is the farewell frame for a socket that let `max_bytes` pile up.
+    is the farewell frame for a socket that let `max_bytes` pile up, `names` whose socket it is.
     """
 
     __slots__ = (
@@ -42,6 +45,7 @@ class Outbox:
         "_frames",
         "_latest",
         "_max_bytes",
+        "_names",
         "_send",
         "_too_slow",
         "_wake",
@@ -54,8 +58,10 @@ class Outbox:
         *,
         too_slow: str,
         max_bytes: int = OUTBOX_MAX_BYTES,
+        names: Mapping[str, int] = NOBODY,
     ) -> None:
         self._send = send
+        self._names = names
         self._too_slow = too_slow
         self._max_bytes = max_bytes
         self._frames: list[Frame] = []
@@ -139,7 +145,7 @@ class Outbox:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
         except TimeoutError:
-            _logger.info("socket_abandoned", reason="its last frames were not read")
+            _logger.info("socket_abandoned", **self._names, reason="its last frames were not read")
         except OSError:
             pass
         finally:

@@ -101,7 +101,7 @@ class Responder:
                 await response(scope, receive, send)
         except TimeoutError:
             # Of the age, of the drain, or sse-starlette's of one write; all say: let it go.
-            _logger.info("device_let_go", stream_id=subscription.view.stream_id)
+            _logger.info("device_let_go", **subscription.view.names)
         finally:
             if limit is not None:
                 self._open.discard(limit)
@@ -121,8 +121,8 @@ async def _body(
         try:
             batch = await subscription.next()
         except RelayError as error:
-            stream_id, name = subscription.view.stream_id, type(error).__name__
-            _logger.warning("device_cut_off", stream_id=stream_id, error=name)
+            names = subscription.view.names
+            _logger.warning("device_cut_off", **names, reason=type(error).__name__)
             yield failure(error)
             return
         if batch.data:

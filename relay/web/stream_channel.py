@@ -108,9 +108,10 @@ class StreamChannel:
                 if batch.ended:
                     return
         except RelayError as error:
-            _logger.warning("worker_cut_off", error=type(error).__name__)
+            names = self._subscription.view.names
+            _logger.warning("worker_cut_off", **names, reason=type(error).__name__)
         except Exception:
-            _logger.exception("worker_failed")
+            _logger.exception("worker_failed", **self._subscription.view.names)
         finally:
             self._subscription.close()
 

@@ -180,6 +180,6 @@ class _Guarded:
         except (InvalidRequest, RelayError) as error:
             response = json_error(error)
         except Exception as error:
-            _logger.exception("request_failed")
+            _logger.exception("request_failed", path=scope["path"])
             response = json_error(error)
         await response(scope, receive, send)

@@ -50,7 +50,7 @@ async def test_no_credential_is_in_any_line_of_the_log(
                 await cable.send({"command": "subscribe", "identifier": identifier})
                 await cable.send_raw(f'{{"sdk_token":"{CANARY}"')
     own_relay.terminate()
-    assert "bot connected" in own_relay.log
+    assert "bot_connected" in own_relay.log
     assert own_relay.complaints() == []
 
 

@@ -39,9 +39,24 @@ async def test_what_fails_is_a_line_in_the_log() -> None:
         raise StoreError("gone")
 
     with capture_logs() as logs:
-        background(fail())
+        background(fail(), stream_id="s")
         await background.rest()
-    assert [(line["event"], line["reason"]) for line in logs] == [("left undone", "StoreError")]
+    told = {"event": "work_left_undone", "log_level": "warning", "stream_id": "s"}
+    assert logs == [{**told, "reason": "StoreError"}]
+
+
+async def test_a_bug_is_a_line_in_the_log_too() -> None:
+    """With its traceback, and with whom it was about."""
+    background = Background()
+
+    async def fail() -> None:
+        raise KeyError("bug")
+
+    with capture_logs() as logs:
+        background(fail(), bot_id=7)
+        await background.rest()
+    (line,) = logs
+    assert (line["event"], line["bot_id"], line["exc_info"]) == ("work_failed", 7, True)
 
 
 async def test_it_does_not_inherit_what_its_caller_bound() -> None:

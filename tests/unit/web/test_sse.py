@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from starlette.types import Message, Scope
 
+from relay.devices.base import StreamView
 from relay.errors import BrokerUnavailable, RelayError
 from relay.node.subscriber import Batch, Subscription
 from relay.web import sse
@@ -23,7 +23,7 @@ class FakeSubscription:
     """Hands out these batches, then waits, or fails."""
 
     def __init__(self, *batches: Batch, failure: RelayError | None = None) -> None:
-        self.view = SimpleNamespace(stream_id="s1")
+        self.view = StreamView("s1", "e", "c", "a", "en", "t1", 7)
         self.batches = list(batches)
         self.failure = failure
         self.delivered_offsets: list[int] = []
