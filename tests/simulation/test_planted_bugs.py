@@ -139,7 +139,7 @@ BUGS = {
     Bug(
         "a loss that was repaired is no anomaly",
         "state",
-        "good = self.outcome is Outcome.COMPLETED and whole and agreed",
+        "good = self.outcome in (Outcome.COMPLETED, Outcome.BOUND) and whole and agreed",
         "good = self.outcome in {Outcome.COMPLETED, Outcome.REPAIRED}",
     ): {"missing_is_what_never_came_in_time"},
     Bug(
@@ -176,7 +176,7 @@ BUGS = {
         "the first suggestions stand",
         "entries",
         "if part is not None and part.kind is PartKind.FOLLOW_UP:",
-        "if part is not None and part.kind is PartKind.FOLLOW_UP and self._follow_up is None:",
+        "if part is not None and part.kind is PartKind.FOLLOW_UP and self._parting is None:",
     ): {"each_part_is_in_its_place"},
     Bug(
         "a takeover forgets the suggestions",
