@@ -25,6 +25,7 @@ from relay.store.models import AccessKey, Bot
 from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.web.auth import BotIdentity, KeyIdentity
+from relay.web.binding.dialogue import BindingDialogue, photo_reader
 from relay.web.health import Check, health_routes
 from relay.web.listener import listen
 from relay.web.routes import web_routes
@@ -119,7 +120,18 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         )
         relay = Relay(Starlette(), node, tracer, store, responder)
         relay.app.router.routes.extend(
-            web_routes(node, StoreDirectory(store), responder, settings, clock)
+            web_routes(
+                node,
+                StoreDirectory(store),
+                responder,
+                settings,
+                clock,
+                BindingDialogue(
+                    store.binding_desk(settings.binding_ttl_seconds),
+                    photo_reader(settings.binding_photo),
+                    now=clock.now,
+                ),
+            )
         )
         relay.app.router.routes.extend(health_routes(_checks(relay)))
         tracer.start()

@@ -6,6 +6,7 @@ Whatever goes wrong is an answer that the glasses can show: HTTP 200, text and a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from relay.errors import RelayError
 from relay.logs import get_logger
 from relay.web.answers import error_code
 from relay.web.auth import Directory, header, require_key
+from relay.web.binding.dialogue import BindingDialogue
 from relay.web.body import ClientGone, read_body
 from relay.web.sse import SSE_HEADERS, Responder, stream_prelude
 
@@ -34,12 +36,22 @@ Asked = Ask | InvalidRequest
 
 
 class DeviceEndpoint:
-    """The ASGI application of `/sse/rokid`."""
+    """The ASGI application of `/sse/rokid`.
 
-    def __init__(self, node: Node, directory: Directory, responder: Responder) -> None:
+    `binding` None: a user without a bot is told so, and that is all.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        directory: Directory,
+        responder: Responder,
+        binding: BindingDialogue | None = None,
+    ) -> None:
         self._node = node
         self._directory = directory
         self._responder = responder
+        self._binding = binding
         self._protocol = LingzhuProtocol()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,8 +84,11 @@ class DeviceEndpoint:
         if isinstance(asked, InvalidRequest):
             raise asked
         bot = await self._directory.bot_by_user(asked.user_id) if asked.user_id else None
+        reply = None
+        if self._binding is not None and bot is None and asked.user_id:
+            reply = partial(self._binding.answer, asked, key.key_id)
         view = await self._node.open_stream(
-            asked, bot_id=bot.bot_id if bot else None, access_key_id=key.key_id
+            asked, bot_id=bot.bot_id if bot else None, access_key_id=key.key_id, reply=reply
         )
         return await self._node.subscribe(view.stream_id, self._protocol, access_key_id=key.key_id)
 

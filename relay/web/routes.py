@@ -9,6 +9,7 @@ from starlette.routing import Route, WebSocketRoute
 from relay.clock import Clock
 from relay.settings import Settings
 from relay.web.auth import Directory, Tickets
+from relay.web.binding.dialogue import BindingDialogue
 from relay.web.cable import CableEndpoint
 from relay.web.channels import Channels
 from relay.web.device import DeviceEndpoint
@@ -26,7 +27,12 @@ TICKET_MARGIN_S = 60.0
 
 
 def web_routes(
-    node: Node, directory: Directory, responder: Responder, settings: Settings, clock: Clock
+    node: Node,
+    directory: Directory,
+    responder: Responder,
+    settings: Settings,
+    clock: Clock,
+    binding: BindingDialogue | None = None,
 ) -> list[Route | WebSocketRoute]:
     """Return the routes of bots, workers, glasses, plain readers and Prometheus."""
     ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
@@ -40,9 +46,10 @@ def web_routes(
         ping_seconds=settings.cable_ping_seconds,
     )
     events = EventStreamEndpoint(node, directory, tickets, responder)
+    device = DeviceEndpoint(node, directory, responder, binding)
     return [
         WebSocketRoute("/cable", cable),
-        Route("/sse/rokid", DeviceEndpoint(node, directory, responder), methods=["POST"]),
+        Route("/sse/rokid", device, methods=["POST"]),
         Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
         Route("/api/rokid/poll", worker.poll, methods=["GET"]),
         Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
