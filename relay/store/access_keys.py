@@ -10,22 +10,30 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from relay.admin.people import EVERYTHING, Scope
 from relay.errors import BadRequest
 from relay.store.bots import SAME_NAME_MAX, as_id, checked_name, the_one
 from relay.store.models import AccessKey, moment
+from relay.store.scopes import dump_scope
 from relay.store.secrets import fingerprint, matches
 
 TOUCH_S: Final = 60.0
 """`last_used_at` is exact to this. The reference wrote the row on every request."""
 
 
-async def add(session: AsyncSession, name: str, key: str, *, now: float) -> AccessKey:
-    """Add an access key. Raises `BadRequest` where the name cannot be one or the key exists."""
+async def add(
+    session: AsyncSession, name: str, key: str, *, scope: Scope = EVERYTHING, now: float
+) -> AccessKey:
+    """Add an access key.
+
+    Raises `BadRequest` where the name or the scope cannot be one, or the key exists.
+    """
     stored = fingerprint(key)
     row = AccessKey(
         name=checked_name(name),
         key_prefix=stored.prefix,
         key_hash=stored.hash,
+        scope=dump_scope(scope),
         created_at=moment(now),
     )
     session.add(row)
@@ -83,6 +91,13 @@ async def replace_key(session: AsyncSession, row: AccessKey, key: str) -> None:
 async def revoke(session: AsyncSession, row: AccessKey, *, now: float) -> None:
     """Make the key of no use from the commit on. The time of the first revocation stays."""
     row.revoked_at = row.revoked_at or moment(now)
+    session.add(row)
+    await session.flush()
+
+
+async def rescope(session: AsyncSession, row: AccessKey, scope: Scope) -> None:
+    """Give the key another scope, also one that was revoked. Raises `BadRequest` for a bad one."""
+    row.scope = dump_scope(scope)
     session.add(row)
     await session.flush()
 

@@ -92,6 +92,8 @@ class AccessKey(Record, table=True):
     description: str = Field(default="", sa_type=Text)
     key_prefix: str
     key_hash: str = Field(unique=True)
+    scope: str | None = Field(default=None, sa_type=Text)
+    """As `relay.store.scopes` writes it; without one, everything."""
     is_active: bool = Field(default=True)
     last_used_at: datetime | None = Field(default=None, sa_type=UtcTime)
     created_at: datetime = Field(sa_type=UtcTime)
