@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from relay.broker.base import Broker, Letter, LogSnapshot, StreamMeta, settle
 from relay.devices.base import Ask
 from relay.errors import BrokerError
+from relay.node.background import Undertake
 from relay.node.commands import execute_command
 from relay.node.resumption import Resumption
 from relay.node.stream import NodeStream
@@ -33,7 +34,7 @@ class Questions:
         adopt: Callable[[LogSnapshot], NodeStream],
         now: Callable[[], float],
         new_id: Callable[[], str],
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
     ) -> None:
         self._log = broker.log
         self._mailbox = broker.mailbox
@@ -64,7 +65,7 @@ class Questions:
         if bot_id is not None:
             await self._ask(stream, bot_id, execute_command(ask, meta))
         elif reply is not None:
-            self._background(self._reply(stream, reply))
+            self._background(self._reply(stream, reply), **stream.view.names)
         else:
             await self._stop(stream, Stop(Outcome.UNBOUND, "no bot is bound to this user"))
         return stream

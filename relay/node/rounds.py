@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 from relay.errors import BrokerError
+from relay.node.background import Undertake
 from relay.node.deadlines import CallLater, TimerHandle
 from relay.node.stream import NodeStream
 from relay.node.succession import Succession
@@ -31,7 +32,7 @@ class Rounds:
         unread_s: float,
         orphaned: Callable[[NodeStream], None],
         call_later: CallLater,
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
     ) -> None:
         self._succession = succession
         self._unread_s = unread_s

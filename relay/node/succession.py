@@ -8,13 +8,14 @@ finds out at its next write, which is refused, and follows from then on.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
 
 from relay.broker.base import Broker, LogSnapshot, StreamMeta, settle
 from relay.errors import BrokerError, UnknownStream
+from relay.node.background import Undertake
 from relay.node.followed import FollowedStream
 from relay.node.readership import Readership
 from relay.node.recovery import RETRY_SECONDS
@@ -44,7 +45,7 @@ class Succession:
         readership: Callable[[StreamMeta, str], Readership],
         moved: Callable[[NodeStream], None],
         released: Callable[[NodeStream], None],
-        background: Callable[[Awaitable[None]], None],
+        background: Undertake,
     ) -> None:
         self._log = broker.log
         self._cluster = broker.cluster
@@ -58,7 +59,8 @@ class Succession:
         self._telling: dict[str, bool] = {}
         self._logger = structlog.get_logger("relay.node")
         self._cluster.on_news(
-            reported=lambda stream_id: background(self._hear(stream_id)), claimed=self._claimed
+            reported=lambda stream_id: background(self._hear(stream_id), stream_id=stream_id),
+            claimed=self._claimed,
         )
 
     @property
@@ -99,7 +101,7 @@ class Succession:
                     owned += filter(None, [await self.own(stream_id)])
         except BrokerError as error:
             # Each of them can still be claimed when the bot names it.
-            self._logger.warning("streams not claimed", bot_id=bot_id, reason=type(error).__name__)
+            self._logger.warning("streams_not_claimed", bot_id=bot_id, reason=type(error).__name__)
         return owned
 
     async def orphans(self) -> list[NodeStream]:
@@ -128,7 +130,7 @@ class Succession:
             self._let_go(stream)
 
     def _let_go(self, stream: NodeStream) -> None:
-        self._logger.info("stream let go", stream_id=stream.stream_id)
+        self._logger.info("stream_handed_over", **stream.view.names)
         stream.let_go()
         self._released(stream)
         followed = FollowedStream(stream.record.meta, stream.readership, tell=self._tell)
@@ -139,7 +141,9 @@ class Succession:
         """These streams' traces are written: should this node die, nobody has to adopt them."""
         if not self.alone:
             for row in rows:
-                self._background(self._settled(row.stream_id))
+                self._background(
+                    self._settled(row.stream_id), stream_id=row.stream_id, trace_id=row.trace_id
+                )
 
     async def _settled(self, stream_id: str) -> None:
         pending = self._cluster.settled(stream_id)
@@ -179,7 +183,7 @@ class Succession:
             self._telling[followed.stream_id] = True
             return
         self._telling[followed.stream_id] = False
-        self._background(self._report(followed))
+        self._background(self._report(followed), **followed.readership.view.names)
 
     async def _report(self, followed: FollowedStream) -> None:
         again = True
