@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from relay.broker.memory import memory_broker
 from relay.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.binding.dialogue import BindingDialogue, photo_reader
+from relay.web.hardening import HEAD_BYTES_MAX, HardenedHttp, HardenedWebSocket
 from relay.web.health import Check, health_routes
 from relay.web.listener import listen
 from relay.web.routes import web_routes
@@ -196,7 +198,7 @@ async def _serve(settings: Settings, banner: Banner | None) -> None:
         listener.close()
 
 
-def server_config(app: Starlette, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+def server_config(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
     """Return how uvicorn is run. The reasons are in docs/architecture.md.
 
     From `trusted_proxies`, `X-Forwarded-For` and `X-Forwarded-Proto` say who calls; from
@@ -205,7 +207,9 @@ def server_config(app: Starlette, trusted_proxies: Sequence[str] = ()) -> uvicor
     return uvicorn.Config(
         app,
         lifespan="off",
-        ws="websockets-sansio",
+        http=HardenedHttp,
+        h11_max_incomplete_event_size=2 * HEAD_BYTES_MAX,  # ours is the limit that says why
+        ws=HardenedWebSocket,
         ws_max_size=SUMMARY_FRAME_BYTES_MAX,
         ws_per_message_deflate=False,
         ws_ping_interval=10.0,

@@ -130,7 +130,7 @@ async def test_a_trace_tells_the_life_of_its_stream_in_one_row(
         await answer.read()
     row = relay.trace(stream_id)
     events = [event["type"] for event in row["events"]]
-    assert events == ["request_received", "command_sent", "stream_end"]
+    assert events == ["request_received", "command_sent", "end_received", "stream_end"]
     assert row["sdk_chunk_count"] == row["sse_chunk_count"] == 3
     assert count(relay, "stream_traces", f"stream_id = '{stream_id}'") == 1
 
