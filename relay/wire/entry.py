@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from relay.protocol.events import Entry, EntryKind, Part, PartKind, Position
+from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind, Position
 from relay.protocol.status import Outcome
 
 _POSITION = re.compile(r"([A-Za-z0-9_-]{1,32})\.(0|[1-9][0-9]{0,14})")
@@ -51,10 +51,7 @@ def to_fields(entry: Entry) -> dict[str, str]:
         fields["total_chunks"] = str(entry.total_chunks)
     if entry.outcome is not None:
         fields["outcome"] = entry.outcome.value
-    if entry.part is not None:
-        fields["part"] = entry.part.kind.value
-        fields["body"] = entry.part.body
-    return fields
+    return fields | _part_fields(entry.part)
 
 
 def from_fields(fields: Mapping[str, str]) -> Entry:
@@ -62,7 +59,6 @@ def from_fields(fields: Mapping[str, str]) -> Entry:
     try:
         outcome = fields.get("outcome")
         carry = fields.get("carry")
-        part = fields.get("part")
         return Entry(
             offset=int(fields["offset"]),
             kind=EntryKind(fields["kind"]),
@@ -72,10 +68,44 @@ def from_fields(fields: Mapping[str, str]) -> Entry:
             carry="" if carry is None else chr(int(carry, 16)),
             total_chunks=_count(fields, "total_chunks"),
             outcome=None if outcome is None else Outcome(outcome),
-            part=None if part is None else Part(PartKind(part), fields["body"]),
+            part=_part(fields),
         )
     except (KeyError, ValueError, OverflowError) as error:
         raise MalformedEntry(f"not an entry: {error}") from error
+
+
+def held_to_fields(chunk: HeldChunk) -> dict[str, str]:
+    """Return the held chunk as flat fields. What is None or empty is left out.
+
+    Its content is as the bot sent it, so it may hold halves of surrogate pairs, which UTF-8
+    cannot say: whoever stores the fields must escape them.
+    """
+    fields = {"sequence": str(chunk.sequence), "at": repr(chunk.at)}
+    if chunk.content:
+        fields["content"] = chunk.content
+    return fields | _part_fields(chunk.part)
+
+
+def held_from_fields(fields: Mapping[str, str]) -> HeldChunk:
+    """Return the held chunk that `held_to_fields` wrote. Raises `MalformedEntry`."""
+    try:
+        return HeldChunk(
+            sequence=int(fields["sequence"]),
+            content=fields.get("content", ""),
+            at=float(fields["at"]),
+            part=_part(fields),
+        )
+    except (KeyError, ValueError) as error:
+        raise MalformedEntry(f"not a held chunk: {error}") from error
+
+
+def _part_fields(part: Part | None) -> dict[str, str]:
+    return {} if part is None else {"part": part.kind.value, "body": part.body}
+
+
+def _part(fields: Mapping[str, str]) -> Part | None:
+    kind = fields.get("part")
+    return None if kind is None else Part(PartKind(kind), fields["body"])
 
 
 def _count(fields: Mapping[str, str], key: str) -> int | None:

@@ -1,0 +1,176 @@
+"""`StreamLog` on Redis: the log of each relay stream is one Redis Stream.
+
+An entry's id is `<offset>-0`
+(https://redis.io/docs/latest/develop/data-types/streams/#entry-ids), so reading behind an offset
+is a range. Fence, meta data and held chunks lie in hashes beside it, and every change is one
+script.
+
+All keys of a stream expire by themselves, long after its node should have dropped it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn, cast
+
+from relay.broker.base import LogSnapshot, StreamMeta
+from relay.broker.redis.keys import Keys, bucket_of_stream
+from relay.broker.redis.pipe import Argument, Reply
+from relay.broker.redis.records import (
+    append_arguments,
+    meta_arguments,
+    read_entries,
+    read_meta,
+    read_snapshot,
+)
+from relay.broker.redis.scripts import Script, Scripts
+from relay.broker.redis.shards import Shards
+from relay.broker.redis.watchers import Watchers
+from relay.errors import BrokerUnavailable, Fenced, OffsetMismatch, StreamExists, UnknownStream
+from relay.protocol.events import Entry, HeldChunk
+
+READ_PATIENCE_S = 30.0
+"""How long a read waits for a Redis that does not answer: a device outlives its restart."""
+
+READ_RETRY_S = 0.2
+
+TOMBSTONE_TTL_MS = 60_000
+"""How long a dropped log says so to readers that are cut off just then."""
+
+
+class RedisLog:
+    """`StreamLog` on one Redis or a cluster of them. Made by `relay.broker.redis.open_redis`."""
+
+    def __init__(
+        self,
+        shards: Shards,
+        keys: Keys,
+        scripts: Scripts,
+        watchers: Watchers,
+        *,
+        durability: str,
+        ttl_s: float,
+    ) -> None:
+        self._shards = shards
+        self._keys = keys
+        self._scripts = scripts
+        self._watchers = watchers
+        self._durability = durability
+        self._ttl_ms = round(ttl_s * 1000)
+
+    @property
+    def durability(self) -> str:
+        """See `StreamLog.durability`. What it survives depends on the server's `appendfsync`."""
+        return self._durability
+
+    async def create(self, meta: StreamMeta) -> LogSnapshot:
+        """See `StreamLog.create`. Raises `BrokerUnavailable` too."""
+        epoch = secrets.token_hex(8)
+        args = [self._ttl_ms, *meta_arguments(meta, epoch)]
+        status, *_ = _list(await self._write(meta.stream_id, self._scripts.create, args))
+        if status == b"exists":
+            raise StreamExists(meta.stream_id)
+        self._watchers.forget(meta.stream_id)
+        self._watchers.learn(meta.stream_id, 0)
+        return LogSnapshot(meta, epoch, 1, (), ())
+
+    async def claim(self, stream_id: str) -> LogSnapshot:
+        """See `StreamLog.claim`. Raises `BrokerUnavailable` too."""
+        reply = await self._write(stream_id, self._scripts.claim, [self._ttl_ms])
+        status, *found = _list(reply)
+        if status != b"ok":
+            self._unknown(stream_id)
+        snapshot = read_snapshot(*found)
+        self._watchers.learn(stream_id, len(snapshot.entries))
+        return snapshot
+
+    def append(
+        self,
+        stream_id: str,
+        fence: int,
+        offset: int,
+        entries: Sequence[Entry],
+        held: Sequence[HeldChunk],
+    ) -> Awaitable[None]:
+        """See `StreamLog.append`. It is on its way when this returns."""
+        args = append_arguments(fence, offset, self._ttl_ms, entries, held)
+        pending = self._write(stream_id, self._scripts.append, args)
+        return self._appended(stream_id, fence, offset, offset + len(entries) - 1, pending)
+
+    async def _appended(
+        self, stream_id: str, fence: int, offset: int, last: int, pending: Awaitable[Reply]
+    ) -> None:
+        match _list(await pending):
+            case [b"ok"]:
+                if last >= offset:
+                    self._watchers.announce(stream_id, last)
+            case [b"fenced", bytes(newer)]:
+                raise Fenced(f"fence {fence} is not {newer.decode()}")
+            case [b"offset", bytes(expected)]:
+                raise OffsetMismatch(f"offset {offset} is not {expected.decode()}")
+            case _:
+                self._unknown(stream_id)
+
+    async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+        """See `StreamLog.read`. Raises `BrokerUnavailable` where Redis is away for long."""
+        keys = (self._keys.meta(stream_id), self._keys.log(stream_id))
+        status, *found = _list(
+            await self._patiently(stream_id, self._scripts.read, keys, (f"{after + 1}-0", limit))
+        )
+        if status != b"ok":
+            self._unknown(stream_id)
+        entries = read_entries(found[0])
+        self._watchers.learn(stream_id, entries[-1].offset if entries else 0)
+        return entries
+
+    async def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
+        """See `StreamLog.describe`. Raises `BrokerUnavailable` too."""
+        shard = self._shards.of(bucket_of_stream(stream_id))
+        keys = (self._keys.meta(stream_id),)
+        found = await shard.calls.run(self._scripts.describe, keys, ())
+        if not found:
+            self._unknown(stream_id)
+        meta, epoch, _ = read_meta(found)
+        self._watchers.learn(stream_id, 0)
+        return meta, epoch
+
+    def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """See `StreamLog.watch`. The stream must have been met here: made, described or read."""
+        return self._watchers.watch(stream_id, wake)
+
+    async def drop(self, stream_id: str) -> None:
+        """See `StreamLog.drop`. Raises `BrokerUnavailable` too; then the keys expire."""
+        self._watchers.forget(stream_id)
+        await self._write(stream_id, self._scripts.drop, [TOMBSTONE_TTL_MS])
+
+    def _write(
+        self, stream_id: str, script: Script, args: Sequence[Argument]
+    ) -> asyncio.Future[Reply]:
+        keys = (self._keys.meta(stream_id), self._keys.log(stream_id), self._keys.held(stream_id))
+        return self._shards.of(bucket_of_stream(stream_id)).writes.run(script, keys, args)
+
+    async def _patiently(
+        self, stream_id: str, script: Script, keys: Sequence[bytes], args: Sequence[Argument]
+    ) -> Reply:
+        """Run a script that changes nothing, until it is answered."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + READ_PATIENCE_S
+        while True:
+            # Asked anew each time: on a cluster the keys may have moved.
+            shard = self._shards.of(bucket_of_stream(stream_id))
+            try:
+                return await shard.calls.run(script, keys, args)
+            except BrokerUnavailable:
+                if self._shards.closed or loop.time() >= until:
+                    raise
+            await asyncio.sleep(READ_RETRY_S)
+
+    def _unknown(self, stream_id: str) -> NoReturn:
+        self._watchers.forget(stream_id)
+        raise UnknownStream(stream_id)
+
+
+def _list(reply: Reply) -> list[Reply]:
+    return cast("list[Reply]", reply)

@@ -1,0 +1,98 @@
+"""What is stored, and what is read back: log entries, held chunks and meta data as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from relay.broker.base import LogSnapshot, StreamMeta
+from relay.broker.redis.keys import decode, encode
+from relay.broker.redis.pipe import Argument, Reply
+from relay.protocol.events import Entry, EntryKind, HeldChunk
+from relay.wire.entry import from_fields, held_from_fields, held_to_fields, to_fields
+from relay.wire.jsontext import JsonValue, dumps, loads
+
+EPOCH = b"epoch"
+FENCE = b"fence"
+
+
+def append_arguments(
+    fence: int, offset: int, ttl_ms: int, entries: Sequence[Entry], held: Sequence[HeldChunk]
+) -> list[Argument]:
+    """Return what `append.lua` takes."""
+    args: list[Argument] = [fence, offset, ttl_ms, len(held)]
+    for chunk in held:
+        fields: dict[str, JsonValue] = {**held_to_fields(chunk)}
+        # As JSON, because it may hold half of a surrogate pair.
+        args += (chunk.sequence, dumps(fields))
+    chunks = [entry for entry in entries if entry.kind is EntryKind.CHUNK]
+    sequences = [entry.sequence for entry in chunks if entry.sequence is not None]
+    args += (len(sequences), *sequences)
+    for entry in entries:
+        flat = [encode(text) for field in to_fields(entry).items() for text in field]
+        args += (len(flat), *flat)
+    return args
+
+
+def meta_arguments(meta: StreamMeta, epoch: str) -> list[Argument]:
+    """Return the fields of a new log's hash, flat."""
+    fields = {
+        "stream_id": meta.stream_id,
+        "access_key_id": str(meta.access_key_id),
+        "conversation_id": meta.conversation_id,
+        "agent_id": meta.agent_id,
+        "user_id": meta.user_id,
+        "lang": meta.lang,
+        "trace_id": meta.trace_id,
+        "opened_at": repr(meta.opened_at),
+        "epoch": epoch,
+        "fence": "1",
+    }
+    if meta.bot_id is not None:
+        fields["bot_id"] = str(meta.bot_id)
+    return [encode(text) for field in fields.items() for text in field]
+
+
+def read_entries(reply: Reply) -> list[Entry]:
+    """Return the entries of an `XRANGE` within a script."""
+    records = cast("list[tuple[bytes, list[bytes]]]", reply)
+    return [_entry(_pairs(fields)) for _, fields in records]
+
+
+def read_meta(reply: Reply) -> tuple[StreamMeta, str, int]:
+    """Return the meta data, the epoch and the fence of an `HGETALL` within a script."""
+    fields = {
+        decode(name): decode(value) for name, value in _pairs(cast("list[bytes]", reply)).items()
+    }
+    bot_id = fields.get("bot_id")
+    meta = StreamMeta(
+        stream_id=fields["stream_id"],
+        bot_id=None if bot_id is None else int(bot_id),
+        access_key_id=int(fields["access_key_id"]),
+        conversation_id=fields["conversation_id"],
+        agent_id=fields["agent_id"],
+        user_id=fields["user_id"],
+        lang=fields["lang"],
+        trace_id=fields["trace_id"],
+        opened_at=float(fields["opened_at"]),
+    )
+    return meta, fields["epoch"], int(fields["fence"])
+
+
+def read_snapshot(meta: Reply, entries: Reply, held: Reply) -> LogSnapshot:
+    """Return what `claim.lua` found. Held chunks come in the order of their arrival."""
+    chunks = [
+        held_from_fields(cast("dict[str, str]", loads(value)))
+        for value in cast("list[bytes]", held)
+    ]
+    chunks.sort(key=lambda chunk: chunk.at)
+    stored, epoch, fence = read_meta(meta)
+    return LogSnapshot(stored, epoch, fence, tuple(read_entries(entries)), tuple(chunks))
+
+
+def _entry(fields: Mapping[bytes, bytes]) -> Entry:
+    return from_fields({decode(name): decode(value) for name, value in fields.items()})
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
