@@ -23,6 +23,7 @@ from relay.node.node import Node
 from relay.node.tracer import Tracer
 from relay.settings import Settings
 from relay.store.models import AccessKey, Bot
+from relay.store.scopes import load_scope
 from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.web.auth import BotIdentity, KeyIdentity
@@ -63,11 +64,13 @@ class StoreDirectory:
 
 
 def _bot(bot: Bot | None) -> BotIdentity | None:
-    return None if bot is None or bot.id is None else BotIdentity(bot.id, bot.name)
+    return None if bot is None or bot.id is None else BotIdentity(bot.id, bot.name, bot.token_hash)
 
 
 def _key(key: AccessKey | None) -> KeyIdentity | None:
-    return None if key is None or key.id is None else KeyIdentity(key.id, key.name)
+    if key is None or key.id is None:
+        return None
+    return KeyIdentity(key.id, key.name, load_scope(key.scope))
 
 
 @dataclass(slots=True)

@@ -44,6 +44,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "zh": "抱歉，回答中断了，请再问一次。",
         "en": "Sorry, the answer was interrupted. Please ask again.",
     },
+    "revoked": {
+        "zh": "访问密钥已停用，这次回答已停止，请联系管理员。",
+        "en": "The access key was revoked, so this answer was stopped. Please ask your operator.",
+    },
     # How a user is bound to a bot. `{bot}` is its name, which an operator chose.
     "bind_say": {
         "zh": "您还没有绑定助手。请向管理员要一个绑定码，然后直接说出或输入这十个字符。",
@@ -93,6 +97,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     "unauthorized": {
         "zh": "访问密钥无效，请检查智能体的配置。",
         "en": "The access key is not valid. Please check the agent's settings.",
+    },
+    "out_of_scope": {
+        "zh": "这个访问密钥不能用来问这个助手，请联系管理员。",
+        "en": "This access key may not ask this assistant. Please ask your operator.",
     },
     "bad_request": {
         "zh": "没有听清您的问题，请再问一次。",

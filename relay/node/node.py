@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from relay.admin.people import EVERYTHING, Scope
 from relay.admin.ports import LiveView
 from relay.broker.base import Broker, LogSnapshot, StreamMeta, settle
 from relay.clock import Clock
@@ -204,6 +205,7 @@ class Node:
         device: DeviceProtocol,
         *,
         access_key_id: int | None,
+        scope: Scope = EVERYTHING,
         after: Position | None = None,
     ) -> Subscription:
         """Open a reader behind `after` (None: at the start).
@@ -212,13 +214,13 @@ class Node:
         A stream that a restart may have cost is waited for, as long as its bot may take.
 
         `access_key_id` None means that a ticket for this stream was shown. Raises
-        `UnknownStream`, also for a key that did not open the stream, and `PositionGone`
-        where the stream has expired or the position is of another log.
+        `UnknownStream`, also for a key that did not open the stream or has another `scope` by
+        now, and `PositionGone` where the stream has expired or the position is of another log.
         """
         await self._find(stream_id)
         if after is not None and self._registry.kept(stream_id) is None:
             await self._resumption.wait_for(stream_id, self.now())
-        readership = self._registry.readable(stream_id, access_key_id).readership
+        readership = self._registry.readable(stream_id, access_key_id, scope).readership
         if after is None or after.epoch != readership.view.epoch:
             return readership.subscribe(device, after=0, finished=False, reset=after is not None)
         state = await settle(self._log.describe(stream_id))
@@ -233,13 +235,20 @@ class Node:
             with suppress(UnknownStream):
                 await self._succession.follow(stream_id)
 
-    async def find_stream(self, *, access_key_id: int, bot_id: int | None, session_id: str) -> str:
+    async def find_stream(
+        self,
+        *,
+        access_key_id: int,
+        scope: Scope = EVERYTHING,
+        bot_id: int | None,
+        session_id: str,
+    ) -> str:
         """Return the stream of this id or, failing that, the newest of this conversation.
 
-        Only among those that the access key opened. Raises `UnknownStream`.
+        Only among those that the access key opened, within its scope. Raises `UnknownStream`.
         """
         await self._find(session_id)
-        stream = self._registry.find(access_key_id, session_id)
+        stream = self._registry.find(access_key_id, session_id, scope)
         if bot_id is not None and stream.meta.bot_id != bot_id:
             raise UnknownStream(session_id)
         return stream.stream_id

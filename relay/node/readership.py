@@ -39,6 +39,8 @@ class Readership:
         self.view = view
         self.audience = audience
         self.host: ReadersHost | None = None
+        self.withdrawn = False
+        """Whether its access key may not read it any more: it is opened to nobody."""
         self._log = log
         self._now = now
         self._encodings: dict[str, Encodings] = {}

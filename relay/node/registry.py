@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from relay.admin.people import EVERYTHING, Scope
 from relay.broker.base import StreamMeta
 from relay.errors import PositionGone, UnknownStream
 from relay.node.followed import FollowedStream
@@ -74,11 +75,13 @@ class Registry:
         while len(self._expired) > EXPIRED_MAX:
             self._expired.popitem(last=False)
 
-    def readable(self, stream_id: str, access_key_id: int | None) -> NodeStream | FollowedStream:
+    def readable(
+        self, stream_id: str, access_key_id: int | None, scope: Scope = EVERYTHING
+    ) -> NodeStream | FollowedStream:
         """Return a stream to somebody who may read it; None is whoever has a ticket for it.
 
-        Raises `UnknownStream`, also where another key opened it, and `PositionGone` where it
-        has expired.
+        Raises `UnknownStream`, also where another key opened it, where it lies outside of the
+        key's scope, and where it was taken away from its key; `PositionGone` where it has expired.
         """
         stream = self.kept(stream_id)
         owner = stream.meta.access_key_id if stream else self._expired.get(stream_id)
@@ -86,9 +89,13 @@ class Registry:
             raise UnknownStream(stream_id)
         if stream is None:
             raise PositionGone("this stream has ended and its retention is over")
+        if stream.readership.withdrawn or not within(scope, stream.meta):
+            raise UnknownStream(stream_id)
         return stream
 
-    def find(self, access_key_id: int, session_id: str) -> NodeStream | FollowedStream:
+    def find(
+        self, access_key_id: int, session_id: str, scope: Scope = EVERYTHING
+    ) -> NodeStream | FollowedStream:
         """Return the stream of this id or, failing that, the newest of this conversation.
 
         Raises as `readable` does.
@@ -96,4 +103,9 @@ class Registry:
         stream_id = session_id
         if self.kept(session_id) is None:
             stream_id = self._newest.get((access_key_id, session_id), session_id)
-        return self.readable(stream_id, access_key_id)
+        return self.readable(stream_id, access_key_id, scope)
+
+
+def within(scope: Scope, meta: StreamMeta) -> bool:
+    """Whether a key of this scope may open and read this stream."""
+    return scope.covers(agent_id=meta.agent_id, bot_id=meta.bot_id, user_id=meta.user_id)

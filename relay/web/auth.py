@@ -9,12 +9,14 @@ from `request.url`, which a proxy or a crafted Host header can make say somethin
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from relay.errors import Unauthorized
+from relay.admin.people import EVERYTHING, Scope
+from relay.devices.base import Ask
+from relay.errors import OutOfScope, Unauthorized
 
 CREDENTIAL_MAX_CHARS = 512
 """A longer credential is not looked up. Ours have 67 characters, JWTs of clients about 300."""
@@ -28,6 +30,8 @@ class BotIdentity:
 
     bot_id: int
     name: str
+    credential: str = field(default="", repr=False)
+    """What the token is known by, without being it: another one once the token is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,16 @@ class KeyIdentity:
 
     key_id: int
     name: str
+    scope: Scope = EVERYTHING
+
+    def require(self, ask: Ask, bot: BotIdentity | None) -> None:
+        """Raise `OutOfScope` where the key may not ask this user's bot this question."""
+        bot_id = None if bot is None else bot.bot_id
+        if not self.scope.covers(agent_id=ask.agent_id, bot_id=bot_id, user_id=ask.user_id):
+            raise OutOfScope(
+                "this access key is for other agents, bots or users; "
+                "ask with another key, or have an operator widen its scope"
+            )
 
 
 class Directory(Protocol):

@@ -84,13 +84,16 @@ class DeviceEndpoint:
         if isinstance(asked, InvalidRequest):
             raise asked
         bot = await self._directory.bot_by_user(asked.user_id) if asked.user_id else None
+        key.require(asked, bot)
         reply = None
         if self._binding is not None and bot is None and asked.user_id:
             reply = partial(self._binding.answer, asked, key.key_id)
         view = await self._node.open_stream(
             asked, bot_id=bot.bot_id if bot else None, access_key_id=key.key_id, reply=reply
         )
-        return await self._node.subscribe(view.stream_id, self._protocol, access_key_id=key.key_id)
+        return await self._node.subscribe(
+            view.stream_id, self._protocol, access_key_id=key.key_id, scope=key.scope
+        )
 
     async def _answer(
         self, subscription: Subscription, asked: Asked, scope: Scope, receive: Receive, send: Send

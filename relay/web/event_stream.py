@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from relay.admin.people import EVERYTHING
 from relay.devices.plain import PlainProtocol
 from relay.errors import BadRequest, PositionGone, RelayError, Unauthorized, UnknownStream
 from relay.protocol.events import Position
@@ -90,16 +91,20 @@ class EventStreamEndpoint:
         if authorization is None and ticket:
             if self._tickets.read_ticket(ticket) != stream_id:
                 raise Unauthorized("this ticket is for another stream")
-            key_id = None
+            key = None
         else:
-            key_id = (await require_key(self._directory, authorization)).key_id
+            key = await require_key(self._directory, authorization)
         after = last_position(scope, query)
         try:
             return await self._node.subscribe(
-                stream_id, self._protocol, access_key_id=key_id, after=after
+                stream_id,
+                self._protocol,
+                access_key_id=key.key_id if key else None,
+                scope=key.scope if key else EVERYTHING,
+                after=after,
             )
         except UnknownStream:
-            if key_id is None:
+            if key is None:
                 # We signed for it, so it was there: gone is true, and unknown would not be.
                 raise PositionGone("this stream has expired") from None
             raise

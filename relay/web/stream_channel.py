@@ -141,9 +141,11 @@ async def open_stream_channel(
         return None
     try:
         stream_id = await node.find_stream(
-            access_key_id=key.key_id, bot_id=bot_id, session_id=session_id
+            access_key_id=key.key_id, scope=key.scope, bot_id=bot_id, session_id=session_id
         )
-        subscription = await node.subscribe(stream_id, WorkerProtocol(), access_key_id=key.key_id)
+        subscription = await node.subscribe(
+            stream_id, WorkerProtocol(), access_key_id=key.key_id, scope=key.scope
+        )
     except RequestError:
         # Unknown, another key's, or expired.
         return None

@@ -63,6 +63,7 @@ class WorkerApi:
         key = await self._key(scope)
         ask = self._protocol.read_request(await read_body(receive))
         bot = await self._directory.bot_by_user(ask.user_id) if ask.user_id else None
+        key.require(ask, bot)
         if bot is None:
             raise Unbound("no bot belongs to this user_id")
         view = await self._node.open_stream(ask, bot_id=bot.bot_id, access_key_id=key.key_id)
@@ -84,7 +85,7 @@ class WorkerApi:
         if not session_id:
             raise BadRequest("session_id is required", field="session_id")
         stream_id = await self._node.find_stream(
-            access_key_id=key.key_id, bot_id=bot_id, session_id=session_id
+            access_key_id=key.key_id, scope=key.scope, bot_id=bot_id, session_id=session_id
         )
         async with await self._subscribe(stream_id, key, scope) as subscription:
             batch, objects = await self._wait(subscription, session_id, receive)
@@ -101,11 +102,15 @@ class WorkerApi:
         if isinstance(after, int):
             # The reference's workers count: an offset of whichever log there is.
             async with await self._node.subscribe(
-                stream_id, WorkerProtocol(), access_key_id=key.key_id
+                stream_id, WorkerProtocol(), access_key_id=key.key_id, scope=key.scope
             ) as probe:
                 after = Position(probe.view.epoch, after)
         subscription = await self._node.subscribe(
-            stream_id, WorkerProtocol(), access_key_id=key.key_id, after=after
+            stream_id,
+            WorkerProtocol(),
+            access_key_id=key.key_id,
+            scope=key.scope,
+            after=after,
         )
         if subscription.reset:
             subscription.close()

@@ -6,7 +6,10 @@ from relay.devices.texts import TEXTS, text
 from relay.protocol.status import Outcome
 
 ANSWERS = {Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE}
-CODES = {"unauthorized", "bad_request", "limit_reached", "internal", "image", "unknown"}
+CODES = {
+    *("unauthorized", "out_of_scope", "bad_request", "limit_reached", "internal"),
+    *("revoked", "image", "unknown"),
+}
 BINDING = {
     *("bind_say", "bind_photo", "bind_done", "bind_unreadable", "bind_unknown", "bind_used"),
     *("bind_expired", "bind_bot_taken", "bind_user_taken", "bind_too_many", "bind_failed"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from relay.admin.people import Scope
 from relay.errors import PositionGone, UnknownStream
-from relay.node.registry import Registry
+from relay.node.registry import Registry, within
 from tests.support.node import KEY, World
 
 
@@ -41,3 +42,46 @@ async def test_an_older_stream_of_a_conversation_leaves_the_newer_one_in_its_pla
     assert streams[0] is not None
     registry.expire(streams[0])
     assert registry.find(KEY, "c") is streams[1]
+
+
+@pytest.mark.parametrize(
+    ("scope", "may"),
+    [
+        (Scope(), True),
+        (Scope(frozenset({"agent"}), frozenset({1}), frozenset({"user"})), True),
+        (Scope(agents=frozenset({"agent", "other"})), True),
+        (Scope(agents=frozenset({"age", "agent_", "AGENT"})), False),
+        (Scope(agents=frozenset()), False),
+        (Scope(bots=frozenset({11})), False),
+        (Scope(frozenset({"agent"}), frozenset({1}), frozenset({"users"})), False),
+    ],
+)
+async def test_a_stream_outside_of_a_keys_scope_is_unknown_to_it(scope: Scope, may: bool) -> None:
+    """Also to the key that opened it: its scope may have been narrowed since."""
+    world = World()
+    stream = world.node.stream_of(1, (await world.ask()).stream_id)
+    assert stream is not None
+    registry = Registry()
+    registry.add(stream)
+    assert within(scope, stream.meta) is may
+    if may:
+        assert registry.readable(stream.stream_id, KEY, scope) is stream
+        assert registry.find(KEY, "c", scope) is stream
+        return
+    with pytest.raises(UnknownStream):
+        registry.readable(stream.stream_id, KEY, scope)
+    with pytest.raises(UnknownStream):
+        registry.find(KEY, "c", scope)
+
+
+async def test_a_stream_that_was_withdrawn_is_opened_to_nobody() -> None:
+    """Not even to a ticket, which was signed while its key was good."""
+    world = World()
+    stream = world.node.stream_of(1, (await world.ask()).stream_id)
+    assert stream is not None
+    registry = Registry()
+    registry.add(stream)
+    stream.readership.withdrawn = True
+    for key in (KEY, None):
+        with pytest.raises(UnknownStream):
+            registry.readable(stream.stream_id, key)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from relay.errors import Unauthorized
-from relay.web.auth import KeyIdentity, Tickets, bearer, header, origin_allowed, require_key
+from relay.admin.people import Scope
+from relay.devices.base import Ask
+from relay.errors import OutOfScope, Unauthorized
+from relay.web.auth import (
+    BotIdentity,
+    KeyIdentity,
+    Tickets,
+    bearer,
+    header,
+    origin_allowed,
+    require_key,
+)
 from tests.unit.web.fakes import FakeDirectory
 
 SECRET = b"k" * 32
@@ -52,6 +62,24 @@ async def test_an_unknown_key_is_unauthorized(authorization: str | None) -> None
     directory = FakeDirectory(keys={"ak_1": KeyIdentity(7, "console")})
     with pytest.raises(Unauthorized):
         await require_key(directory, authorization)
+
+
+def test_a_key_may_ask_within_its_scope_only() -> None:
+    """A user without a bot is outside of a scope that names bots; without a scope all is within."""
+    ask, bot = Ask("c", "agent", "user", "?"), BotIdentity(1, "one")
+    for scope in (Scope(), Scope(agents=frozenset({"agent"})), Scope(bots=frozenset({1}))):
+        KeyIdentity(7, "console", scope).require(ask, bot)
+    KeyIdentity(7, "console", Scope(users=frozenset({"user"}))).require(ask, None)
+    for scope in (Scope(agents=frozenset({"a"})), Scope(users=frozenset())):
+        with pytest.raises(OutOfScope, match="widen its scope"):
+            KeyIdentity(7, "console", scope).require(ask, bot)
+    with pytest.raises(OutOfScope):
+        KeyIdentity(7, "console", Scope(bots=frozenset({1}))).require(ask, None)
+
+
+def test_a_bots_credential_is_not_printed() -> None:
+    """It is the hash of a token."""
+    assert "canary" not in repr(BotIdentity(1, "one", "canary"))
 
 
 def test_a_ticket_opens_exactly_its_stream() -> None:
