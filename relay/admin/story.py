@@ -152,7 +152,8 @@ def _lost(row: TraceRow) -> Iterator[str]:
     if unseen:
         arrived = "arrived, but the device was not handed"
         it = "it" if _count(unseen) == 1 else "them"
-        yield f"{_count(unseen)} {arrived} {it}: {_listed(unseen)}{part}."
+        told_already = part if not unsent else ""
+        yield f"{_count(unseen)} {arrived} {it}: {_listed(unseen)}{told_already}."
     if not (unsent or unseen):
         hop = _HOPS.get(row.loss_hop or "", "somewhere")
         yield f"{len(lost)} went missing {hop}: {ranges(lost)}{part}."
@@ -187,6 +188,8 @@ def _remarks(anomaly: dict[str, JsonValue]) -> Iterator[str]:
 
 def seconds(milliseconds: float) -> str:
     """Return a duration as an operator says it: `3.2 ms`, `250 ms`, `2.0 s`, `3 min 5 s`."""
+    if milliseconds == round(milliseconds) and milliseconds < SECOND_MS / 100:
+        return f"{milliseconds:.0f} ms"
     if milliseconds < SECOND_MS:
         return (
             f"{milliseconds:.1f} ms" if milliseconds < SECOND_MS / 100 else f"{milliseconds:.0f} ms"

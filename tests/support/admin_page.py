@@ -117,7 +117,7 @@ def incident(number: int = 1, *, repaired: bool = False, **changes: object) -> T
         loss_position="tail",
         loss_hop="bot_to_relay",
         repaired_by="summary" if repaired else None,
-        first_chunk_delay=6835,
+        first_chunk_delay=round(turn.first_at * 1000),
         avg_chunk_interval=41,
         last_chunk_delay=0,
         anomaly={"type": "chunk_loss", "never_arrived": [[57, 59]], "total_is_known": True},

@@ -13,7 +13,17 @@ from typing import Final
 
 from markupsafe import Markup
 
-from relay.admin.story import WAIT_TOLD_MS, Moments, Point, moments, points, ranges, seconds, span
+from relay.admin.story import (
+    WAIT_TOLD_MS,
+    Moments,
+    Point,
+    moments,
+    points,
+    ranges,
+    runs,
+    seconds,
+    span,
+)
 from relay.node.tracer import TraceRow
 from relay.web.admin.draw import Scale, element, group, line, rect, text, ticks
 
@@ -27,6 +37,9 @@ TOP: Final = 44.0
 BOTTOM: Final = 14.0
 ROW_MIN, ROW_MAX, HEIGHT_GOOD = 7.0, 16.0, 560.0
 TICKS: Final = 8
+LABEL_PX: Final = 11.0
+"""Labels that are nearer to each other would touch."""
+LABEL_CHARS: Final = 11
 SHORT_PX: Final = 2.5
 """A bar that is not longer would only make the marks thicker."""
 
@@ -130,8 +143,8 @@ def _span(chunks: Sequence[Point], when: Moments) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = min(times), max(times)
     margin = max(1.0, (high - low) * 0.02)
-    # The wait for the first chunk is part of the picture, unless it would push out all else.
-    low = 0.0 if low <= 2 * (high - low) else low - margin
+    # The wait for the first chunk is part of the picture, unless it would push out the rest.
+    low = 0.0 if low <= (high - low) / 3 else low - margin
     return low, high + margin
 
 
@@ -147,6 +160,7 @@ def draw_timeline(row: TraceRow) -> Markup:
         _grid(plot),
         _barrier(plot, when),
         group(_row(plot, n, part) for n, part in enumerate(plot.rows)),
+        group(_lost_labels(plot)),
         group(_moments(plot, when)),
         group(_repairs(plot, when, row), class_="repairs"),
         viewBox=f"0 0 {WIDTH:g} {height:.0f}",
@@ -172,25 +186,17 @@ def _grid(plot: Plot) -> Markup:
         parts.append(line(x, TOP - 4, x, plot.bottom, class_="grid"))
         label = f"{at:,.0f} ms" if plot.x.high < 10_000 else f"{at / 1000:g} s"  # noqa: PLR2004
         parts.append(text(x, TOP - 9, label, text_anchor="middle", class_="tick"))
-    every = max(1, ceil(11 / plot.row_px))
+    every = max(1, ceil(LABEL_PX / plot.row_px))
     for number, row in enumerate(plot.rows):
-        y = TOP + plot.row_px * number
-        nice = row.first % (every * plot.size * (5 if every > 1 else 1)) == 0 or every == 1
-        if row.missing or (nice and not _missing_near(plot.rows, number, every)):
+        if row.missing or number % (5 * every if every > 1 else 1):
+            continue
+        if not any(near.missing for near in plot.rows[max(0, number - every + 1) : number + every]):
+            y = TOP + plot.row_px * (number + 0.5) + 3.5
             words = span(row.first, row.last)
-            kind = "tick lost" if row.missing else "tick"
-            if not row.missing or number == 0 or not plot.rows[number - 1].missing or every == 1:
-                parts.append(
-                    text(LEFT - 8, y + plot.row_px / 2 + 3.5, words, text_anchor="end", class_=kind)
-                )
+            parts.append(text(LEFT - 8, y, words, text_anchor="end", class_="tick"))
     parts.append(line(LEFT, TOP - 4, LEFT, plot.bottom, class_="axis"))
-    parts.append(text(LEFT - 8, TOP - 9, "sequence", text_anchor="end", class_="tick"))
+    parts.append(text(LEFT - 8, TOP - 26, "sequence", text_anchor="end", class_="tick"))
     return group(parts, class_="axes")
-
-
-def _missing_near(rows: Sequence[Row], number: int, every: int) -> bool:
-    """Whether a label here would touch that of a missing row, which goes first."""
-    return any(row.missing for row in rows[max(0, number - every + 1) : number + every])
 
 
 def _row(plot: Plot, number: int, row: Row) -> Markup:
@@ -201,14 +207,24 @@ def _row(plot: Plot, number: int, row: Row) -> Markup:
     parts.append(rect(LEFT, y, width, plot.row_px, class_="band lost" if row.missing else "band"))
     parts += _waits(plot, row, middle)
     parts += _marks(plot, row, middle)
-    if row.missing:
-        words = "missing" if row.first == row.last else f"{len(row.missing)} missing"
-        if number == 0 or not plot.rows[number - 1].missing or plot.row_px > 10:  # noqa: PLR2004
-            words = "✕ " + words
-            parts.append(text(WIDTH - RIGHT + 8, middle + 3.5, words, class_="tick lost"))
-        else:
-            parts.append(text(WIDTH - RIGHT + 8, middle + 3.5, "✕", class_="tick lost"))
     return group(parts, class_="chunk", data_tip=row.told)
+
+
+def _lost_labels(plot: Plot) -> Iterator[Markup]:
+    """Name what is missing beside its red rows: once for rows that touch, where there is room."""
+    free_from = 0.0
+    for run in runs([n for n, row in enumerate(plot.rows) if row.missing], len(plot.rows)):
+        rows = plot.rows[run[0] : run[-1] + 1]
+        y = TOP + plot.row_px * (run[0] + len(run) / 2) + 3.5
+        if y < free_from:
+            continue
+        free_from = y + LABEL_PX
+        missing = [number for row in rows for number in row.missing]
+        which = ranges(missing)
+        words = which if len(which) <= LABEL_CHARS else f"{len(missing)} chunks"
+        place = span(rows[0].first, rows[-1].last)
+        yield text(LEFT - 8, y, place, text_anchor="end", class_="tick lost")
+        yield text(WIDTH - RIGHT + 8, y, f"✕ {words} missing", class_="tick lost")
 
 
 def _waits(plot: Plot, row: Row, middle: float) -> Iterator[Markup]:

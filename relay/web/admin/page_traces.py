@@ -23,7 +23,6 @@ COLUMNS: Final[tuple[tuple[str, TraceOrder | None], ...]] = (
     ("User", None),
     ("First chunk", TraceOrder.FIRST_CHUNK),
     ("Delivery p99", TraceOrder.DELIVERY),
-    ("Trace", None),
 )
 """The table's columns, and what each is sorted by."""
 

@@ -15,7 +15,7 @@ for (const element of document.querySelectorAll("time[datetime]")) {
   element.textContent = clock(moment);
 }
 for (const element of document.querySelectorAll("[data-zone]")) {
-  element.textContent = `Times are in ${zone}; hover for UTC.`;
+  element.textContent = `Times are in ${zone}${zone === "UTC" ? "" : "; hover for UTC"}.`;
 }
 
 const form = document.querySelector("form[data-local-times]");
