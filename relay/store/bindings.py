@@ -23,6 +23,7 @@ from relay.errors import BadRequest, NotFound
 from relay.store import bots
 from relay.store.engine import Database
 from relay.store.models import BindingPlace, BindingToken, Bot, moment
+from relay.store.people import bot_record
 
 PREFIX_CHARS: Final = 2
 """How much of a token is kept in clear. Forty bits stay secret, behind a slow hash."""
@@ -114,7 +115,7 @@ class BindingDesk:
                 bot.updated_at = moment(self._clock.now())
                 session.add(bot)
                 await session.flush()
-            return _bot_record(bot)
+            return bot_record(bot)
 
     # --- for users ------------------------------------------------------------------------
 
@@ -267,17 +268,4 @@ def _record(row: BindingToken) -> BindingRecord:
         used_at=None if row.used_at is None else row.used_at.timestamp(),
         user_id=row.user_id,
         device_id=row.device_id,
-    )
-
-
-def _bot_record(bot: Bot) -> BotRecord:
-    assert bot.id is not None
-    return BotRecord(
-        bot_id=bot.id,
-        name=bot.name,
-        user_id=bot.rokid_user_id,
-        device_id=bot.rokid_device_id,
-        token_prefix=bot.token_prefix,
-        revoked=bots.is_revoked(bot),
-        created_at=bot.created_at.timestamp(),
     )
