@@ -21,6 +21,7 @@ from relay.errors import StoreError
 from relay.logs import configure, get_logger
 from relay.node.node import Node
 from relay.node.tracer import Tracer
+from relay.process import LoopLag, watch_process
 from relay.settings import Settings
 from relay.store.models import AccessKey, Bot
 from relay.store.scopes import load_scope
@@ -139,10 +140,15 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             )
         )
         relay.app.router.routes.extend(health_routes(_checks(relay)))
+        watch_process(node.metrics.registry)
+        loop = asyncio.get_running_loop()
+        lag = LoopLag(node.metrics.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
         tracer.start()
+        lag.start()
         try:
             yield relay
         finally:
+            lag.stop()
             await node.drain()
             await tracer.stop()
     finally:

@@ -122,11 +122,17 @@ BACKLOG = Definition("relay_trace_backlog", Kind.GAUGE, "Trace rows that are not
 ROWS_LOST = Definition(
     "relay_trace_rows_lost_total", Kind.COUNTER, "Trace rows that will never be stored."
 )
+LAG_SECONDS = Definition(
+    "relay_event_loop_lag_seconds",
+    Kind.HISTOGRAM,
+    "How much later than asked for the event loop came back, four times a second.",
+    buckets=_FAST,
+)
 
 DEFINITIONS = (
     *(STREAMS, ACCEPTED, DELIVERED, DUPLICATES, MISSING, REPAIRS, REFUSALS),
     *(ACK_SECONDS, DELIVERY_SECONDS, FIRST_CHUNK_SECONDS),
-    *(OPEN_STREAMS, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST),
+    *(OPEN_STREAMS, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST, LAG_SECONDS),
 )
 """Every metric, in the order in which they are told."""
 
@@ -235,6 +241,10 @@ class Metrics(Collector):
     def refused(self, code: RefusalCode) -> None:
         """Count something that was not taken from a bot."""
         self._add(REFUSALS, 1, code)
+
+    def loop_lagged(self, seconds: float) -> None:
+        """Count by how much the event loop was late."""
+        self._histograms[LAG_SECONDS.name].observe([seconds])
 
     def render(self) -> bytes:
         """Return all of it as Prometheus reads it; `CONTENT_TYPE` says which format."""

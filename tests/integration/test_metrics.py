@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib.metadata import version
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -73,6 +74,7 @@ async def test_the_figures_are_what_happened(own_relay: RelayServer) -> None:
         name: value
         for name, value in after.items()
         if name.partition(" ")[0].endswith(("_total", "_count"))
+        and name not in ("process_cpu_seconds_total", "relay_event_loop_lag_seconds_count")
     } == {
         "relay_streams_total outcome=completed": 1,
         "relay_streams_total outcome=incomplete": 1,
@@ -88,6 +90,16 @@ async def test_the_figures_are_what_happened(own_relay: RelayServer) -> None:
         "relay_first_chunk_seconds_count": 2,
     }
     assert not [name for name in gauges if name in after]
+
+
+async def test_the_process_is_told_of(relay: RelayServer) -> None:
+    """What it costs, which version it is, and that its loop is measured."""
+    found = await figures(relay, lambda found: "relay_event_loop_lag_seconds_count" in found)
+    assert found["process_resident_memory_bytes"] > 20e6
+    assert found["process_open_fds"] > 5
+    assert found["process_cpu_seconds_total"] > 0
+    (build,) = [name for name in found if name.startswith("relay_build_info ")]
+    assert f"version={version('relay-stream')}" in build
 
 
 def settled(found: Figures) -> float:

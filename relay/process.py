@@ -1,0 +1,81 @@
+"""What this process costs and whether it keeps up, for `GET /metrics`.
+
+Memory, CPU and descriptors are prometheus_client's own, read from /proc when somebody looks;
+where there is no /proc they are left out. The lag of the event loop is measured: everything of
+a relay runs on one loop, so whatever blocks it delays every stream.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+BUILD: Final = "relay_build"
+
+LAG_EVERY_S: Final = 0.25
+"""A block of this length or longer is always seen, a shorter one as often as it is long."""
+
+
+class TimerHandle(Protocol):
+    """A timer that can be stopped."""
+
+    def cancel(self) -> None:
+        """Stop it."""
+        ...
+
+
+CallLater = Callable[[float, Callable[[], None]], TimerHandle]
+"""The event loop's `call_later`: a delay in seconds and what to call."""
+
+
+class _Build(Collector):
+    def collect(self) -> Iterator[Metric]:
+        told = {"version": version("relay-stream"), "python": platform.python_version()}
+        yield InfoMetricFamily(BUILD, "The relay's version, and Python's.", told)
+
+
+def watch_process(registry: CollectorRegistry) -> None:
+    """Tell in this registry, from now on, what the process costs, and what it is."""
+    ProcessCollector(registry=registry)
+    registry.register(_Build())
+
+
+class LoopLag:
+    """Measures how much later than asked for the event loop calls back.
+
+    `observe` is given each lag in seconds. `monotonic` is the clock that `call_later` goes by.
+    """
+
+    def __init__(
+        self,
+        observe: Callable[[float], None],
+        *,
+        call_later: CallLater,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._observe = observe
+        self._call_later = call_later
+        self._monotonic = monotonic
+        self._timer: TimerHandle | None = None
+        self._due = 0.0
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._due = self._monotonic() + LAG_EVERY_S
+        self._timer = self._call_later(LAG_EVERY_S, self._called)
+
+    def stop(self) -> None:
+        """Measure no more. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _called(self) -> None:
+        self._observe(max(0.0, self._monotonic() - self._due))
+        self.start()
