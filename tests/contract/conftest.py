@@ -8,12 +8,28 @@ import pytest
 
 from relay.broker.base import Broker, CommandMailbox, Presence, StreamLog
 from tests.support.brokers import BROKERS
+from tests.support.redis import RedisServer, redis_cluster, redis_ports, redis_server
+
+__all__ = ["redis_cluster", "redis_server"]
+
+NEEDS_REDIS = pytest.mark.needs("redis-server")
+SERVERS = [
+    pytest.param("redis_server", marks=NEEDS_REDIS),
+    pytest.param("redis_cluster", marks=NEEDS_REDIS),
+]
 
 
-@pytest.fixture(params=list(BROKERS))
+@pytest.fixture(params=[*BROKERS, *SERVERS])
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     """A broker of the test's own."""
-    async with BROKERS[request.param]() as broker:
+    name: str = request.param
+    if name in BROKERS:
+        async with BROKERS[name]() as broker:
+            yield broker
+        return
+    servers: RedisServer | list[RedisServer] = request.getfixturevalue(name)
+    url = servers.url if isinstance(servers, RedisServer) else servers[0].url
+    async with redis_ports(url) as broker:
         yield broker
 
 

@@ -1,7 +1,7 @@
 """The broker of several processes: Redis, or Valkey, which is its equal in everything used here.
 
     async with open_redis("redis://127.0.0.1:6379", RedisOptions()) as broker:
-        broker.log, broker.mailbox, broker.presence
+        Node(broker=broker.ports, ...)
 
 What an ACK at this level survives is up to the server: with `appendonly yes`, the kill of its
 process (https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/). A failover
@@ -17,9 +17,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from relay.broker.base import Broker
+from relay.broker.redis.hints import Hints
 from relay.broker.redis.keys import Keys
 from relay.broker.redis.log import RedisLog
 from relay.broker.redis.mailbox import RedisMailbox
+from relay.broker.redis.nodes import RedisNodes
 from relay.broker.redis.pipe import Confirmation
 from relay.broker.redis.readers import Readers
 from relay.broker.redis.scripts import load_scripts
@@ -39,22 +42,23 @@ class RedisOptions:
     """How long they may take."""
     stream_ttl_s: float = 4_200.0
     """How long after its last write a log that nobody dropped is kept."""
-    presence_ttl_s: float = 15.0
-    """How long after its last sign of life the bots of a node count as online."""
+    node_ttl_s: float = 10.0
+    """How long after its last sign of life a node counts as alive, and its bots as online."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisBroker:
-    """The three ports, and a sign of life."""
+    """The ports of one node, and a sign of life."""
 
     log: RedisLog
     mailbox: RedisMailbox
+    nodes: RedisNodes
     shards: Shards
 
     @property
-    def presence(self) -> RedisMailbox:
-        """Who listens is who is online."""
-        return self.mailbox
+    def ports(self) -> Broker:
+        """What a node is given."""
+        return Broker(self.log, self.mailbox, self.mailbox, self.nodes)
 
     async def ping(self) -> None:
         """Ask for a sign of life. Raises `BrokerUnavailable`."""
@@ -66,28 +70,36 @@ async def open_redis(url: str, options: RedisOptions) -> AsyncIterator[RedisBrok
     """Connect to the Redis or the cluster at `url`. Raises `BrokerUnavailable`."""
     node_id = secrets.token_hex(8)
     keys = Keys(options.prefix, node_id)
+    scripts = load_scripts()
     confirmation = None
     if options.wait_replicas:
         confirmation = Confirmation(options.wait_replicas, options.wait_s)
     shards = await open_shards(url, keys, confirmation)
     readers = Readers(shards, keys)
-    scripts = load_scripts()
+    hints = Hints(shards, keys, readers, node_id=node_id)
+    ttl_s = options.stream_ttl_s
     now = asyncio.get_running_loop().time
-    watchers = Watchers(readers, keys, now=now, ttl_s=options.stream_ttl_s)
-    log = RedisLog(
+    watchers = Watchers(readers, keys, now=now, ttl_s=ttl_s)
+    nodes = RedisNodes(
         shards,
         keys,
         scripts,
-        watchers,
-        durability="redis+wait" if confirmation else "redis",
-        ttl_s=options.stream_ttl_s,
+        hints,
+        node_id=node_id,
+        ttl_s=options.node_ttl_s,
+        stream_ttl_s=ttl_s,
     )
+    level = "redis+wait" if confirmation else "redis"
+    log = RedisLog(shards, keys, scripts, watchers, nodes, durability=level, ttl_s=ttl_s)
     mailbox = RedisMailbox(
-        shards, keys, scripts, readers, node_id=node_id, ttl_s=options.presence_ttl_s
+        shards, keys, scripts, readers, hints, node_id=node_id, ttl_s=options.node_ttl_s
     )
     try:
-        yield RedisBroker(log, mailbox, shards)
+        await nodes.start()
+        hints.start()
+        yield RedisBroker(log, mailbox, nodes, shards)
     finally:
         await readers.close()
         await mailbox.close()
+        await nodes.close()
         await shards.close()

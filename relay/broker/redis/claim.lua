@@ -1,15 +1,18 @@
--- Grants a log to a new owner, and returns all of it.
+-- Grants a log to a new owner, and returns all of it, and the node that owned it before.
 -- KEYS: meta, log, held
--- ARGV: time to live (ms)
-if redis.call('EXISTS', KEYS[1]) == 0 then
+-- ARGV: time to live (ms), node
+local before = redis.call('HGET', KEYS[1], 'node')
+if not before then
     return { 'unknown' }
 end
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
+redis.call('HSET', KEYS[1], 'node', ARGV[2])
 for _, key in ipairs(KEYS) do
     redis.call('PEXPIRE', key, ARGV[1])
 end
 return {
     'ok',
+    before,
     redis.call('HGETALL', KEYS[1]),
     redis.call('XRANGE', KEYS[2], '-', '+'),
     redis.call('HVALS', KEYS[3]),

@@ -17,6 +17,9 @@ BUCKETS = 128
 It bounds the readers of a node on a cluster, and how many primaries can share the load.
 """
 
+NODES = 0
+"""The bucket of what concerns all nodes."""
+
 
 def bucket_of_stream(stream_id: str) -> int:
     """Return the bucket of a stream's keys."""
@@ -73,6 +76,26 @@ class Keys:
     def mail(self, bucket: int, node_id: str | None = None) -> bytes:
         """Stream: the letters to a node (None: to this one) for its bots of this bucket."""
         return self._key(bucket, "mail", node_id or self._node_id)
+
+    def streams(self, bot_id: int) -> bytes:
+        """Sorted set: the streams of a bot, by when they expire."""
+        return self._key(bucket_of_bot(bot_id), "streams", str(bot_id))
+
+    def reports(self, stream_id: str) -> bytes:
+        """Hash: what the readers of a stream were handed, by their nodes."""
+        return self._key(bucket_of_stream(stream_id), "reports", stream_id)
+
+    def nodes(self) -> bytes:
+        """Hash: when each node counts as gone, in ms since 1970."""
+        return self._key(NODES, "nodes")
+
+    def owned(self, node_id: str) -> bytes:
+        """Set: the streams that a node has to take care of."""
+        return self._key(NODES, "owned", node_id)
+
+    def hints(self, node_id: str) -> bytes:
+        """Stream: what other nodes tell a node."""
+        return self._key(NODES, "hints", node_id)
 
     def wake(self, bucket: int) -> bytes:
         """Stream: an entry interrupts this node's reader."""

@@ -15,15 +15,16 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, cast
 
-from relay.broker.base import LogSnapshot, StreamMeta
-from relay.broker.redis.keys import Keys, bucket_of_stream
+from relay.broker.base import LogSnapshot, LogState, StreamMeta
+from relay.broker.redis.keys import Keys, bucket_of_stream, decode
+from relay.broker.redis.nodes import RedisNodes
 from relay.broker.redis.pipe import Argument, Reply
 from relay.broker.redis.records import (
     append_arguments,
     meta_arguments,
     read_entries,
-    read_meta,
     read_snapshot,
+    read_state,
 )
 from relay.broker.redis.scripts import Script, Scripts
 from relay.broker.redis.shards import Shards
@@ -49,6 +50,7 @@ class RedisLog:
         keys: Keys,
         scripts: Scripts,
         watchers: Watchers,
+        nodes: RedisNodes,
         *,
         durability: str,
         ttl_s: float,
@@ -57,6 +59,7 @@ class RedisLog:
         self._keys = keys
         self._scripts = scripts
         self._watchers = watchers
+        self._nodes = nodes
         self._durability = durability
         self._ttl_ms = round(ttl_s * 1000)
 
@@ -68,8 +71,12 @@ class RedisLog:
     async def create(self, meta: StreamMeta) -> LogSnapshot:
         """See `StreamLog.create`. Raises `BrokerUnavailable` too."""
         epoch = secrets.token_hex(8)
-        args = [self._ttl_ms, *meta_arguments(meta, epoch)]
-        status, *_ = _list(await self._write(meta.stream_id, self._scripts.create, args))
+        args = [self._ttl_ms, *meta_arguments(meta, epoch, self._nodes.node_id)]
+        made, _ = await asyncio.gather(
+            self._write(meta.stream_id, self._scripts.create, args),
+            self._nodes.take_care(meta.stream_id, meta.bot_id),
+        )
+        status, *_ = _list(made)
         if status == b"exists":
             raise StreamExists(meta.stream_id)
         self._watchers.forget(meta.stream_id)
@@ -78,11 +85,17 @@ class RedisLog:
 
     async def claim(self, stream_id: str) -> LogSnapshot:
         """See `StreamLog.claim`. Raises `BrokerUnavailable` too."""
-        reply = await self._write(stream_id, self._scripts.claim, [self._ttl_ms])
-        status, *found = _list(reply)
+        args: list[Argument] = [self._ttl_ms, self._nodes.node_id]
+        claimed, _ = await asyncio.gather(
+            self._write(stream_id, self._scripts.claim, args),
+            self._nodes.take_care(stream_id, None),
+        )
+        status, *found = _list(claimed)
         if status != b"ok":
             self._unknown(stream_id)
-        snapshot = read_snapshot(*found)
+        before, *stored = found
+        self._nodes.hand_over(stream_id, decode(cast("bytes", before)))
+        snapshot = read_snapshot(*stored)
         self._watchers.learn(stream_id, len(snapshot.entries))
         return snapshot
 
@@ -125,16 +138,15 @@ class RedisLog:
         self._watchers.learn(stream_id, entries[-1].offset if entries else 0)
         return entries
 
-    async def describe(self, stream_id: str) -> tuple[StreamMeta, str]:
+    async def describe(self, stream_id: str) -> LogState:
         """See `StreamLog.describe`. Raises `BrokerUnavailable` too."""
         shard = self._shards.of(bucket_of_stream(stream_id))
-        keys = (self._keys.meta(stream_id),)
-        found = await shard.calls.run(self._scripts.describe, keys, ())
-        if not found:
+        keys = (self._keys.meta(stream_id), self._keys.log(stream_id))
+        state = read_state(await shard.calls.run(self._scripts.describe, keys, ()))
+        if state is None:
             self._unknown(stream_id)
-        meta, epoch, _ = read_meta(found)
-        self._watchers.learn(stream_id, 0)
-        return meta, epoch
+        self._watchers.learn(stream_id, state.next_offset - 1)
+        return state
 
     def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `StreamLog.watch`. The stream must have been met here: made, described or read."""
@@ -144,11 +156,14 @@ class RedisLog:
         """See `StreamLog.drop`. Raises `BrokerUnavailable` too; then the keys expire."""
         self._watchers.forget(stream_id)
         await self._write(stream_id, self._scripts.drop, [TOMBSTONE_TTL_MS])
+        self._nodes.forget(stream_id)
 
     def _write(
         self, stream_id: str, script: Script, args: Sequence[Argument]
     ) -> asyncio.Future[Reply]:
-        keys = (self._keys.meta(stream_id), self._keys.log(stream_id), self._keys.held(stream_id))
+        keys = [self._keys.meta(stream_id), self._keys.log(stream_id), self._keys.held(stream_id)]
+        if script in (self._scripts.create, self._scripts.drop):
+            keys.append(self._keys.reports(stream_id))
         return self._shards.of(bucket_of_stream(stream_id)).writes.run(script, keys, args)
 
     async def _patiently(

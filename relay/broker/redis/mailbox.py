@@ -19,6 +19,7 @@ from typing import cast
 import structlog
 
 from relay.broker.base import Letter
+from relay.broker.redis.hints import REPLACED, Hints
 from relay.broker.redis.keys import BUCKETS, Keys, bucket_of_bot, decode, encode
 from relay.broker.redis.pipe import Argument, Reply
 from relay.broker.redis.reader import START, Record
@@ -45,6 +46,7 @@ POST_TRIES = 3
 class _Listener:
     fence: int
     deliver: Callable[[Letter], None]
+    replaced: Callable[[], None]
 
 
 class RedisMailbox:
@@ -59,6 +61,7 @@ class RedisMailbox:
         keys: Keys,
         scripts: Scripts,
         readers: Readers,
+        hints: Hints,
         *,
         node_id: str,
         ttl_s: float,
@@ -67,6 +70,8 @@ class RedisMailbox:
         self._keys = keys
         self._scripts = scripts
         self._readers = readers
+        self._hints = hints
+        hints.on(REPLACED, self._replaced)
         self._node_id = node_id
         self._ttl_s = ttl_s
         self._listeners: dict[int, _Listener] = {}
@@ -78,7 +83,9 @@ class RedisMailbox:
 
     # --- listening ------------------------------------------------------------------------
 
-    async def listen(self, bot_id: int, deliver: Callable[[Letter], None]) -> int:
+    async def listen(
+        self, bot_id: int, deliver: Callable[[Letter], None], replaced: Callable[[], None]
+    ) -> int:
         """See `CommandMailbox.listen`. Raises `BrokerUnavailable`."""
         bucket = bucket_of_bot(bot_id)
         self._open_box(bucket)
@@ -88,10 +95,12 @@ class RedisMailbox:
         self._beginning[bot_id] += 1
         try:
             reply = await self._shards.of(bucket).calls.run(self._scripts.listen, keys, args)
-            fence = cast("int", reply)
+            fence, before = cast("tuple[int, bytes | None]", reply)
+            if before is not None:
+                self._hints.give(decode(before), REPLACED, f"{bot_id} {fence}")
             listener = self._listeners.get(bot_id)
             if listener is None or fence > listener.fence:
-                self._listeners[bot_id] = _Listener(fence, deliver)
+                self._listeners[bot_id] = _Listener(fence, deliver, replaced)
         finally:
             self._beginning[bot_id] -= 1
             if not self._beginning[bot_id]:
@@ -108,6 +117,13 @@ class RedisMailbox:
         args = (bot_id, self._node_id, fence)
         keys = (self._keys.bots(bucket),)
         await self._shards.of(bucket).calls.run(self._scripts.unlisten, keys, args)
+
+    def _replaced(self, about: str) -> None:
+        bot_id, fence = map(int, about.split())
+        listener = self._listeners.get(bot_id)
+        if listener is not None and listener.fence < fence:
+            del self._listeners[bot_id]
+            listener.replaced()
 
     def _open_box(self, bucket: int) -> None:
         if bucket not in self._open:
@@ -213,9 +229,8 @@ class RedisMailbox:
         await kept
         for name in cast("list[bytes]", lost):
             bot_id = int(name)
-            if self._listeners.get(bot_id) is asked[bot_id]:
-                # It has come to another node meanwhile.
-                del self._listeners[bot_id]
+            # It has come to another node meanwhile, and the hint was lost.
+            self._replaced(f"{bot_id} {asked[bot_id].fence + 1}")
 
     async def close(self) -> None:
         """Listen for nobody any more."""

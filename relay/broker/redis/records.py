@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from relay.broker.base import LogSnapshot, StreamMeta
+from relay.broker.base import LogSnapshot, LogState, ReadReport, StreamMeta
 from relay.broker.redis.keys import decode, encode
 from relay.broker.redis.pipe import Argument, Reply
 from relay.protocol.events import Entry, EntryKind, HeldChunk
@@ -34,7 +34,7 @@ def append_arguments(
     return args
 
 
-def meta_arguments(meta: StreamMeta, epoch: str) -> list[Argument]:
+def meta_arguments(meta: StreamMeta, epoch: str, node_id: str) -> list[Argument]:
     """Return the fields of a new log's hash, flat."""
     fields = {
         "stream_id": meta.stream_id,
@@ -47,6 +47,7 @@ def meta_arguments(meta: StreamMeta, epoch: str) -> list[Argument]:
         "opened_at": repr(meta.opened_at),
         "epoch": epoch,
         "fence": "1",
+        "node": node_id,
     }
     if meta.bot_id is not None:
         fields["bot_id"] = str(meta.bot_id)
@@ -77,6 +78,36 @@ def read_meta(reply: Reply) -> tuple[StreamMeta, str, int]:
         opened_at=float(fields["opened_at"]),
     )
     return meta, fields["epoch"], int(fields["fence"])
+
+
+def read_state(reply: Reply) -> LogState | None:
+    """Return what `describe.lua` found; None where there is no log."""
+    found, length, last = cast("list[Reply]", reply)
+    if not found:
+        return None
+    meta, epoch, _ = read_meta(found)
+    ended = any(entry.kind is EntryKind.END for entry in read_entries(last))
+    return LogState(meta, epoch, cast("int", length) + 1, ended)
+
+
+def write_report(report: ReadReport) -> bytes:
+    """Return a report as JSON: `[node, readers, can_resume, read_to_end, times]`."""
+    return dumps(
+        [
+            report.node_id,
+            report.readers,
+            report.can_resume,
+            report.read_to_end,
+            list(report.delivered_at),
+        ]
+    )
+
+
+def read_report(data: bytes) -> ReadReport:
+    """Return the report that `write_report` wrote."""
+    found = cast("tuple[str, int, bool, bool, list[float]]", loads(data))
+    node_id, readers, can_resume, read_to_end, times = found
+    return ReadReport(node_id, readers, can_resume, read_to_end, tuple(times))
 
 
 def read_snapshot(meta: Reply, entries: Reply, held: Reply) -> LogSnapshot:

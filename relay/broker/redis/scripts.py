@@ -30,12 +30,20 @@ class Scripts:
     create: Script
     describe: Script
     drop: Script
+    ended: Script
     read: Script
+
     listen: Script
     listeners: Script
     post: Script
     refresh: Script
     unlisten: Script
+
+    adopt: Script
+    alive: Script
+    nodes: Script
+    note: Script
+    report: Script
 
 
 def load_scripts() -> Scripts:
