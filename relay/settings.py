@@ -26,6 +26,8 @@ SettingValue = str | int | float | tuple[str, ...]
 FOREIGN: Final = frozenset({"RELAY_ACK_TIMEOUT_SECONDS", "RELAY_TOKEN", "RELAY_URL"})
 """Variables of the SDK. A bot may be started from the same shell as the relay."""
 
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+
 DATABASE_SCHEMES: Final = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")
 
 SECRET_CHARS_MIN: Final = 32
@@ -69,7 +71,21 @@ class Settings:
         repr=False,
         metadata=_about("Where bots, keys and traces are stored: SQLite or PostgreSQL."),
     )
-    broker_url: str = _setting("memory://", "Where stream logs live. `memory://` is this process.")
+    broker_url: str = field(
+        default="memory://",
+        repr=False,
+        metadata=_about(
+            "Where stream logs live. `memory://` is this process; Redis is for several, or to "
+            "outlive this one."
+        ),
+    )
+    redis_prefix: str = _setting("relay", "How all keys in Redis begin: relays may share one.")
+    redis_wait_replicas: int = _setting(
+        0, "How many Redis replicas must have a chunk before its ACK.", at_least=0, at_most=16
+    )
+    redis_wait_seconds: float = _setting(
+        1.0, "How long they may take; then the chunk is not acknowledged.", "s", at_least=0.001
+    )
     barrier_seconds: float = _setting(
         2.0, "How long `stream_end` is held for missing sequences.", "s", at_least=0
     )
@@ -144,6 +160,13 @@ class Settings:
     )
     trace_content: TraceContent = field(
         default="full", metadata=_about("Whether traces keep the text of answers: `full`, `none`.")
+    )
+    revocation_seconds: float = _setting(
+        2.0,
+        "How often the database is asked whether what is in use was revoked.",
+        "s",
+        at_least=0.1,
+        at_most=4,
     )
     binding_ttl_seconds: float = _setting(
         600.0, "How long a token that binds a user to a bot can be used.", "s", at_least=1
@@ -268,12 +291,17 @@ def _database(name: str, raw: str, _item: Field[SettingValue]) -> str:
 
 
 def _broker(name: str, raw: str, _item: Field[SettingValue]) -> str:
-    if raw.startswith(("redis://", "rediss://", "unix://")):
+    scheme, _, place = raw.partition("://")
+    if raw != "memory://" and (scheme not in REDIS_SCHEMES or not place):
         raise SettingsError(
-            name, without_password(raw), "the Redis broker is not there yet; use memory://"
+            name, without_password(raw), "memory://, redis://HOST:PORT, rediss:// or unix://PATH"
         )
-    if raw != "memory://":
-        raise SettingsError(name, without_password(raw), "memory://")
+    return raw
+
+
+def _prefix(name: str, raw: str, _item: Field[SettingValue]) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", raw):
+        raise SettingsError(name, raw, "1 to 64 of letters, digits and _ . : -")
     return raw
 
 
@@ -291,6 +319,7 @@ _BY_NAME: Final[Mapping[str, _Parser]] = {
     "database_url": _database,
     "trusted_proxies": _networks,
     "broker_url": _broker,
+    "redis_prefix": _prefix,
     "secret": _secret,
 }
 

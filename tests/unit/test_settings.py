@@ -81,6 +81,10 @@ def test_an_option_goes_before_the_environment() -> None:
         ("RELAY_DATABASE_URL", "relay.db", "sqlite+aiosqlite:///FILE"),
         ("RELAY_DATABASE_URL", "mysql://h/n", "sqlite+aiosqlite:///FILE"),
         ("RELAY_BROKER_URL", "nats://h", "memory://"),
+        ("RELAY_BROKER_URL", "redis://", "redis://HOST:PORT"),
+        ("RELAY_BROKER_URL", "memory://x", "memory://"),
+        ("RELAY_REDIS_PREFIX", "a{b}", "letters, digits"),
+        ("RELAY_REDIS_WAIT_REPLICAS", "-1", "at least 0"),
         ("RELAY_CREDIT", "1025", "at most RELAY_WINDOW, which is 1024"),
     ],
 )
@@ -97,10 +101,20 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(
     assert value in str(error)
 
 
-def test_redis_is_said_to_be_missing_and_not_to_be_wrong() -> None:
-    """Somebody who read ahead learns that it is not there yet; the password is not repeated."""
-    with pytest.raises(SettingsError, match="not there yet") as caught:
-        read(RELAY_BROKER_URL="redis://:canary@h")
+@pytest.mark.parametrize(
+    "url", ["memory://", "redis://:canary@h:6379/0", "rediss://h", "unix:///run/redis.sock"]
+)
+def test_a_broker_is_this_process_or_redis(url: str) -> None:
+    """In each way that Redis can be reached; a password is not printed."""
+    settings = read(RELAY_BROKER_URL=url)
+    assert settings.broker_url == url
+    assert "canary" not in repr(settings) + changed_settings(settings)
+
+
+def test_a_password_of_a_broker_that_is_not_known_is_not_repeated() -> None:
+    """The message says what may stand there."""
+    with pytest.raises(SettingsError, match="redis://HOST:PORT") as caught:
+        read(RELAY_BROKER_URL="nats://:canary@h")
     assert "canary" not in str(caught.value)
 
 

@@ -19,7 +19,7 @@ from tests.support.command_line import Relay
         (("trace", "show", "nope"), 1, "there is no trace nope"),
         (("bot", "add", "b", "--database", "sqlite:///none/x.db"), 1, "unable to open"),
         (("serve", "--dev", "--database", "sqlite://"), 1, "name a file"),
-        (("serve", "--broker", "redis://h"), 2, "RELAY_BROKER_URL"),
+        (("serve", "--broker", "nats://h"), 2, "RELAY_BROKER_URL"),
         (("serve", "--port", "70000"), 2, "RELAY_PORT='70000'"),
         (("db", "upgrade", "--database", "mysql://u:canary@h"), 2, "RELAY_DATABASE_URL"),
     ],
