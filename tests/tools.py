@@ -9,7 +9,11 @@ from pathlib import Path
 JS = Path(__file__).parent / "js"
 
 # Where Debian puts programs that it keeps off PATH.
-ELSEWHERE = {"postgres": "/usr/lib/postgresql/*/bin", "initdb": "/usr/lib/postgresql/*/bin"}
+ELSEWHERE = {
+    "postgres": "/usr/lib/postgresql/*/bin",
+    "initdb": "/usr/lib/postgresql/*/bin",
+    "nginx": "/usr/sbin",
+}
 
 
 def is_ci() -> bool:
