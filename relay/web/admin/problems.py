@@ -35,6 +35,12 @@ class CsrfFailed(RequestError):
     code = "csrf_failed"
 
 
+class Conflict(RequestError):
+    """The request is well-formed, and not possible as things are."""
+
+    code = "conflict"
+
+
 class MethodNotAllowed(RequestError):
     """The path knows other methods; `allowed` are they."""
 
@@ -72,6 +78,8 @@ def problem(error: Exception) -> JSONResponse:
             headers["Allow"] = ", ".join(error.allowed)
         case NotAcceptable():
             status = 406
+        case Conflict():
+            status = 409
         case UnsupportedMediaType():
             status = 415
         case _:
