@@ -24,6 +24,7 @@ import msgspec
 from bench.figures import Figures, figures
 from bench.load import Result, Spec
 from bench.report import Run, tables
+from relay.admin.traces import TraceFilter
 from relay.demo.relay_process import RelayProcess, relay_process
 
 KINDS: Final = ("loopback", "naive", "relay")
@@ -139,7 +140,8 @@ async def _inside(relay: RelayProcess, spec: Spec) -> Figures:
         while await relay.store.trace_count() < len(spec.tokens):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     added: list[float] = []
-    for row in await relay.store.traces(limit=len(spec.tokens)):
+    rows = [row async for some in relay.store.archive.export_traces(TraceFilter()) for row in some]
+    for row in rows[: len(spec.tokens)]:
         for point in row.timeline:
             assert isinstance(point, list)
             sequence, received, _, delivered, _ = point

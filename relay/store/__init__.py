@@ -4,6 +4,7 @@ models      the tables
 engine      how a SQLite file and a PostgreSQL server are opened, read and written
 migrate     brings a schema up to date
 secrets     how tokens are made, kept and compared
-bots  access_keys  admin_tokens  traces    the queries, one module per table
+bots  access_keys  admin_tokens    the queries, one module per table
+traces  trace_*  admin_traces      how traces are written, read and counted
 store       the facade that the composition root opens
 """

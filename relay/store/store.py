@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
+from relay.admin.people import EVERYTHING, Scope
 from relay.clock import Clock, SystemClock
+from relay.node.revocations import Standing
 from relay.node.tracer import TraceRow
-from relay.store import access_keys, admin_tokens, bots, traces
+from relay.store import access_keys, admin_tokens, bots, trace_queries, traces
+from relay.store.admin_traces import TraceArchive
 from relay.store.bindings import BindingDesk
 from relay.store.engine import Database
 from relay.store.migrate import prepare
 from relay.store.models import AccessKey, AdminToken, Bot
+from relay.store.people import PeopleDesk
+from relay.store.standing import standing
 
 
 class Store:
@@ -107,10 +112,11 @@ class Store:
 
     # --- keys -----------------------------------------------------------------------------
 
-    async def add_access_key(self, name: str, key: str) -> AccessKey:
-        """Add an access key. Raises `BadRequest` for a bad name and a key that is taken."""
+    async def add_access_key(self, name: str, key: str, scope: Scope = EVERYTHING) -> AccessKey:
+        """Add an access key. Raises `BadRequest` for a bad name or scope, and a key that exists."""
+        now = self._clock.now()
         async with self._database.write() as session:
-            return await access_keys.add(session, name, key, now=self._clock.now())
+            return await access_keys.add(session, name, key, scope=scope, now=now)
 
     async def access_key_by_key(self, key: str) -> AccessKey | None:
         """Return the access key if it is valid; its use is recorded with the next traces."""
@@ -130,6 +136,13 @@ class Store:
         async with self._database.write() as session:
             row = await access_keys.named(session, name_or_id)
             await access_keys.replace_key(session, row, key)
+            return row
+
+    async def rescope_access_key(self, name_or_id: str, scope: Scope) -> AccessKey:
+        """Give a key another scope. Raises `BadRequest` as above, and for a bad scope."""
+        async with self._database.write() as session:
+            row = await access_keys.named(session, name_or_id)
+            await access_keys.rescope(session, row, scope)
             return row
 
     async def revoke_access_key(self, name_or_id: str) -> AccessKey:
@@ -159,6 +172,16 @@ class Store:
         async with self._database.read() as session:
             return await admin_tokens.is_active(session, admin_id)
 
+    @property
+    def people(self) -> PeopleDesk:
+        """Bots and access keys as operators keep them."""
+        return PeopleDesk(self._database, self._clock)
+
+    async def standing(self, key_ids: Sequence[int], bot_ids: Sequence[int]) -> Standing:
+        """Say which of these access keys and bots are valid: one look at the database."""
+        async with self._database.read() as session:
+            return await standing(session, key_ids, bot_ids)
+
     # --- bindings -------------------------------------------------------------------------
 
     def binding_desk(self, ttl_s: float) -> BindingDesk:
@@ -166,6 +189,11 @@ class Store:
         return BindingDesk(self._database, self._clock, ttl_s)
 
     # --- traces ---------------------------------------------------------------------------
+
+    @property
+    def archive(self) -> TraceArchive:
+        """The traces as operators read, export and delete them."""
+        return TraceArchive(self._database)
 
     async def write_traces(self, rows: Sequence[TraceRow]) -> int:
         """Store these rows; returns how many the database would not take.
@@ -179,30 +207,12 @@ class Store:
     async def trace(self, trace_id: str) -> TraceRow | None:
         """Return the trace with this id."""
         async with self._database.read() as session:
-            return await traces.get(session, trace_id)
-
-    async def find_trace(self, given: str) -> TraceRow | None:
-        """Return the trace with this trace id, stream id, or unique beginning of either.
-
-        Raises `BadRequest` where several begin so.
-        """
-        async with self._database.read() as session:
-            return await traces.find(session, given)
-
-    async def traces(
-        self, *, limit: int, offset: int = 0, wanted: traces.Wanted | None = None
-    ) -> list[TraceRow]:
-        """Return at most `limit` of the wanted traces, newest first, after leaving out `offset`.
-
-        Raises `BadRequest` where the trace is unknown before which they are wanted.
-        """
-        async with self._database.read() as session:
-            return await traces.newest(session, limit=limit, offset=offset, wanted=wanted)
+            return await trace_queries.get(session, trace_id)
 
     async def trace_count(self) -> int:
         """Return how many traces there are."""
         async with self._database.read() as session:
-            return await traces.count(session)
+            return await trace_queries.count(session)
 
     async def _flush_used(self) -> None:
         used, self._used = self._used, {}

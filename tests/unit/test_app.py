@@ -14,9 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 
-from relay.app import Relay, open_relay
+from relay.app import Relay, open_relay, server_config
 from relay.errors import StoreError
 from relay.settings import Settings
 from tests.unit.web.fakes import QUESTION, SETTINGS, Cable, answer, eventually, running, texts
@@ -56,6 +60,32 @@ def client(port: int) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=EXIT_S, trust_env=False)
 
 
+@pytest.mark.parametrize(
+    ("trusted", "peer", "seen"),
+    [
+        ((), "10.0.0.9", "10.0.0.9 http"),
+        (("10.0.0.0/8",), "10.0.0.9", "203.0.113.7 https"),
+        (("10.0.0.0/8",), "198.51.100.1", "198.51.100.1 http"),
+    ],
+    ids=["no proxy is trusted", "a trusted proxy", "somebody else"],
+)
+async def test_only_a_trusted_proxy_says_who_calls(
+    trusted: tuple[str, ...], peer: str, seen: str
+) -> None:
+    """Of a list, what the trusted one added counts, and not what the client claimed before."""
+
+    async def who(scope: Scope, receive: Receive, send: Send) -> None:
+        said = f"{scope['client'][0]} {scope['scheme']}"
+        await PlainTextResponse(said)(scope, receive, send)
+
+    config = server_config(Starlette(routes=[Mount("/", who)]), trusted)
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=(peer, 1))
+    headers = {"X-Forwarded-For": "192.0.2.66, 203.0.113.7", "X-Forwarded-Proto": "https"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as http:
+        assert (await http.get("/", headers=headers)).text == seen
+
+
 # --- in this process ----------------------------------------------------------------------
 
 
@@ -80,7 +110,8 @@ async def test_the_parts_fit_together(tmp_path: Path) -> None:
         async with asyncio.timeout(EXIT_S):
             while not await relay.store.trace_count():  # noqa: ASYNC110 - a row has no event
                 await asyncio.sleep(0.01)
-        [row] = await relay.store.traces(limit=1)
+        row = await relay.store.archive.find_trace(session_id)
+        assert row is not None
         assert (row.stream_id, row.outcome, row.sse_content) == (session_id, "completed", "hello")
 
 
@@ -293,7 +324,7 @@ async def test_no_credential_and_nothing_that_people_say_is_logged(tmp_path: Pat
         wrong = await http.get(f"/streams/{session_id}/events?ticket=canary-ticket")
         assert wrong.status_code == 401
         _, errors, _ = await process.end()
-    assert "bot connected" in errors
+    assert "bot_connected" in errors
     assert "canary" not in errors
 
 

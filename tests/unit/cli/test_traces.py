@@ -32,10 +32,25 @@ def test_traces_are_listed_newest_first(traced: Relay) -> None:
 
 
 def test_traces_are_listed_as_json(traced: Relay) -> None:
-    """With every column."""
-    rows = json.loads(traced("trace", "list", "--json").out)
-    assert [row["trace_id"] for row in rows] == ["trace-2", "trace-1"]
-    assert rows[1]["missing_sequences"] == [2]
+    """A page with its cursor, as the admin API gives it: without texts and timelines."""
+    page = json.loads(traced("trace", "list", "--limit", "1", "--json").out)
+    assert [row["trace_id"] for row in page["traces"]] == ["trace-2"]
+    assert page["traces"][0]["missing_count"] == 1
+    rest = traced("trace", "list", "--cursor", page["next_cursor"], "--json").out
+    page = json.loads(rest)
+    assert [row["trace_id"] for row in page["traces"]] == ["trace-1"]
+    assert page["next_cursor"] is None
+
+
+def test_the_next_page_is_named_beside_the_list(traced: Relay) -> None:
+    """Where there is one, and not among what a program reads."""
+    done = traced("trace", "list", "--limit", "1")
+    assert done.err.startswith("more: --cursor ")
+    assert "more" not in done.out
+    assert traced("trace", "list", "--limit", "2").err == ""
+    wrong = traced("trace", "list", "--cursor", "x")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "take next_cursor of a page of this same list" in wrong.err
 
 
 def test_one_trace_is_shown(traced: Relay) -> None:
@@ -64,13 +79,15 @@ def test_a_trace_is_found_by_its_stream(traced: Relay) -> None:
         (("--bot", "Nova"), ["trace-1"]),
         (("--conversation", "1772157600000", "--limit", "1"), ["trace-2"]),
         (("--user", "nobody"), []),
-        (("--before", "trace-2"), ["trace-1"]),
+        (("--anomaly", "MISSING"), ["trace-2", "trace-1"]),
+        (("--anomaly", "100%"), []),
+        (("--sort", "missing", "--limit", "1"), ["trace-2"]),
     ],
 )
 def test_traces_are_listed_by_what_is_asked_for(
     traced: Relay, args: tuple[str, ...], found: list[str]
 ) -> None:
-    """A bot by its name or its id; the next page by the last trace of the one before."""
+    """A bot by its name or its id; a text in any case."""
     traced("bot", "add", "Nova")
-    rows = json.loads(traced("trace", "list", *args, "--json").out)
-    assert [row["trace_id"] for row in rows] == found
+    page = json.loads(traced("trace", "list", *args, "--json").out)
+    assert [row["trace_id"] for row in page["traces"]] == found

@@ -2,19 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from relay.errors import BadRequest, StoreError
+from relay.errors import StoreError
 from relay.node.tracer import TraceRow
 from relay.protocol.status import Outcome
-from relay.store import traces
+from relay.store import trace_queries, traces
 from relay.store.engine import Database
 from relay.store.models import StreamTrace
-from relay.store.traces import Wanted
 from tests.support.store import NOW, ROW, trace_row
 
 
@@ -26,13 +24,13 @@ async def write(database: Database, *rows: TraceRow, now: float = NOW) -> int:
 async def read(database: Database, trace_id: str) -> TraceRow | None:
     """Read one row."""
     async with database.read() as session:
-        return await traces.get(session, trace_id)
+        return await trace_queries.get(session, trace_id)
 
 
 async def stored(database: Database) -> int:
     """How many rows there are."""
     async with database.read() as session:
-        return await traces.count(session)
+        return await trace_queries.count(session)
 
 
 async def test_a_trace_comes_back_as_it_was_written(database: Database) -> None:
@@ -136,16 +134,6 @@ async def test_a_number_of_63_bits_fits(database: Database) -> None:
     assert found.sdk_total_chunks == 2**63 - 1
 
 
-async def test_the_newest_traces_come_first(database: Database) -> None:
-    """By when they were asked, not by when they were written; in pages."""
-    await write(database, *(trace_row(n) for n in (3, 1, 4, 2)))
-    async with database.read() as session:
-        first = await traces.newest(session, limit=3)
-        rest = await traces.newest(session, limit=3, offset=3)
-    assert [row.trace_id for row in first] == ["trace-4", "trace-3", "trace-2"]
-    assert [row.trace_id for row in rest] == ["trace-1"]
-
-
 async def test_a_locked_database_is_an_outage_and_loses_nothing(
     database: Database, tmp_path: Path
 ) -> None:
@@ -186,38 +174,3 @@ async def test_preparing_rows_gives_way_to_what_else_runs(
     await write(database, *(trace_row(n) for n in range(200)))
     counting.cancel()
     assert turns_at_write >= 200
-
-
-async def test_a_trace_is_found_by_either_id_and_by_a_unique_beginning(database: Database) -> None:
-    """A whole id goes before a beginning, and a wildcard is a character like any other."""
-    await traces.upsert_batch(database, [trace_row(n) for n in (1, 10, 2)], now=NOW)
-    async with database.read() as session:
-        for given, trace_id in (
-            ("trace-1", "trace-1"),
-            ("stream-1", "trace-1"),
-            ("trace-10", "trace-10"),
-            ("stream-2", "trace-2"),
-            ("trace-2", "trace-2"),
-        ):
-            row = await traces.find(session, given)
-            assert row is not None
-            assert row.trace_id == trace_id
-        for unknown in ("", "race-2", "trace_2", "%2"):
-            assert await traces.find(session, unknown) is None
-        with pytest.raises(BadRequest, match="trace-10, trace-2, trace-1"):
-            await traces.find(session, "trace-")
-
-
-async def test_pages_of_traces_leave_nothing_out(database: Database) -> None:
-    """Also where traces have the same time."""
-    rows = [replace(trace_row(number), created_at=NOW + number // 3) for number in range(7)]
-    await traces.upsert_batch(database, rows, now=NOW)
-    found: list[str] = []
-    async with database.read() as session:
-        for _ in range(5):
-            wanted = Wanted(before=found[-1] if found else None)
-            page = await traces.newest(session, limit=2, wanted=wanted)
-            found += [row.trace_id for row in page]
-        with pytest.raises(BadRequest, match="there is no trace nope"):
-            await traces.newest(session, limit=2, wanted=Wanted(before="nope"))
-    assert found == [f"trace-{number}" for number in reversed(range(7))]
