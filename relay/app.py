@@ -8,16 +8,16 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from relay.broker.memory import memory_broker
+from relay.brokers import OpenBroker, open_broker
 from relay.clock import Clock, SystemClock
-from relay.errors import StoreError
+from relay.errors import BrokerUnavailable, StoreError
 from relay.logs import configure, get_logger
 from relay.node.node import Node
 from relay.node.tracer import Tracer
@@ -107,17 +107,20 @@ class Relay:
 async def open_relay(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Relay]:
     """Open the store, put everything together, and close it all in the end.
 
-    A SQLite database is migrated. Raises `StoreError` where the database cannot be used.
+    A SQLite database is migrated. Raises `StoreError` where the database cannot be used, and
+    `BrokerUnavailable` where Redis does not answer.
     """
     clock = clock or SystemClock()
     if not settings.secret:
         settings = replace(settings, secret=signing_key(settings.database_url))
     store = await Store.open(settings.database_url, clock)
+    brokers = AsyncExitStack()
     try:
+        broker = await brokers.enter_async_context(open_broker(settings))
         tracer = Tracer(store)
         node = Node(
             clock=clock,
-            broker=memory_broker(),
+            broker=broker.ports,
             settings=settings,
             tracer=tracer,
         )
@@ -139,7 +142,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
                 ),
             )
         )
-        relay.app.router.routes.extend(health_routes(_checks(relay)))
+        relay.app.router.routes.extend(health_routes(_checks(relay, broker)))
         watch_process(node.metrics.registry)
         loop = asyncio.get_running_loop()
         lag = LoopLag(node.metrics.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
@@ -152,10 +155,11 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             await node.drain()
             await tracer.stop()
     finally:
+        await brokers.aclose()
         await store.close()
 
 
-def _checks(relay: Relay) -> dict[str, Check]:
+def _checks(relay: Relay, opened: OpenBroker) -> dict[str, Check]:
     async def database() -> str | None:
         try:
             await relay.store.ping()
@@ -164,7 +168,11 @@ def _checks(relay: Relay) -> dict[str, Check]:
         return None
 
     async def broker() -> str | None:
-        return None  # the memory broker is there for as long as its process is
+        try:
+            await opened.ping()
+        except BrokerUnavailable:
+            return "the broker does not answer"
+        return None
 
     async def draining() -> str | None:
         return "the relay is draining" if relay.draining else None

@@ -33,6 +33,7 @@ LAYERS: Mapping[str, int] = {
     "relay.store": 3,
     "relay.web": 3,
     "relay.app": 4,
+    "relay.brokers": 4,
     "relay.cli": 4,
     "relay.doctor": 4,
     "relay.demo": 4,
