@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import random
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -20,7 +23,7 @@ from relay.web.admin.page import admin_page_routes
 from relay.web.admin.sessions import Sessions
 from relay.web.listener import listen
 from relay.wire.jsontext import JsonValue
-from tests.support.admin import NOW, FakeAdminStore, FakeLive, trace_row
+from tests.support.admin import ADMIN_TOKEN, NOW, FakeAdminStore, FakeLive, trace_row
 
 SECRET = b"0" * 32
 
@@ -70,6 +73,37 @@ def serving(app: Starlette) -> Iterator[str]:
         server.force_exit = True
         thread.join(10)
         listener.close()
+
+
+class Visitor:
+    """A browser without scripts: keeps cookies, and fills in the tokens of forms."""
+
+    def __init__(self, store: FakeAdminStore | None = None, live: FakeLive | None = None) -> None:
+        self.store = store or FakeAdminStore()
+        self.live = live or FakeLive()
+        transport = httpx.ASGITransport(page_app(self.store, self.live))
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://relay")
+
+    async def see(self, path: str) -> httpx.Response:
+        """Look at a page."""
+        return await self.http.get(path)
+
+    async def log_in(self, token: str = ADMIN_TOKEN, onward: str = "") -> httpx.Response:
+        """Log in as a person does."""
+        form = await self.see("/admin/login")
+        fields = {"login": hidden(form, "login"), "next": onward, "token": token}
+        return await self.http.post("/admin/login", data=fields)
+
+    async def send(self, path: str, *, csrf: str | None = None, **fields: str) -> httpx.Response:
+        """Send a form of a page that was looked at."""
+        token = hidden(await self.see("/admin/live"), "csrf") if csrf is None else csrf
+        return await self.http.post(path, data={"csrf": token, **fields})
+
+
+def hidden(page: httpx.Response, name: str) -> str:
+    """Return the value of a hidden field; empty where the page has none."""
+    found = re.search(rf'<input type="hidden" name="{name}" value="([^"]*)"', page.text)
+    return "" if found is None else html.unescape(found[1])
 
 
 # --- what is in the store ---------------------------------------------------------------

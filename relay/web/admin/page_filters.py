@@ -40,6 +40,8 @@ TYPED: Final = ("user_id", "message_id", "agent_id", "sdk_version", "anomaly")
 
 _TIMES: Final = ("since", "until")
 _NAMES: Final = (*CHOICES, "bot_id", *TYPED, "span", *_TIMES, "tz")
+MOMENT_MAX: Final = 253_402_300_800.0
+"""The year 10000, which no calendar here can write."""
 _MINUTES_MAX: Final = 14 * 60
 
 
@@ -84,10 +86,14 @@ class Filters:
             kept["until"] = repr(self.where.until)
         return kept
 
-    def for_api(self) -> str:
-        """Return the query of the same filter for the admin API, with its `?` where it has one."""
-        query = urlencode(self.fixed())
-        return f"?{query}" if query else ""
+    def for_api(self, **more: str) -> str:
+        """Return the query of the same filter for the admin API, with more of its parameters."""
+        given = self.fixed() | {
+            name: datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+            for name, at in (("since", self.where.since), ("until", self.where.until))
+            if at is not None
+        }
+        return "?" + urlencode(given | more)
 
 
 def read_filters(given: Mapping[str, str], now: float) -> Filters:
@@ -131,7 +137,7 @@ def _times(
     values: dict[str, str], now: float, problems: list[str]
 ) -> tuple[float | None, float | None]:
     if values.get("span") in SPANS:
-        for name in _TIMES:
+        for name in (*_TIMES, "tz"):
             values.pop(name, None)
         return now - SPANS[values["span"]][1], None
     values.pop("span", None)
@@ -162,13 +168,15 @@ def _moment(raw: str, offset_s: float) -> float | None:
     """Read Unix seconds, or a date and time on the operator's clock."""
     try:
         if raw.replace(".", "", 1).isdecimal() and raw.isascii():
-            return float(raw)
-        moment = datetime.fromisoformat(raw)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC) - timedelta(seconds=offset_s)
-        return moment.timestamp()
+            at = float(raw)
+        else:
+            moment = datetime.fromisoformat(raw)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC) - timedelta(seconds=offset_s)
+            at = moment.timestamp()
     except (ValueError, OverflowError):
         return None
+    return at if 0 <= at < MOMENT_MAX else None
 
 
 def in_words(filters: Filters, bots: Iterable[tuple[int, str]]) -> list[tuple[str, str, str]]:
