@@ -20,6 +20,7 @@ from relay.clock import Clock, SystemClock
 from relay.errors import BrokerUnavailable, StoreError
 from relay.logs import configure, get_logger
 from relay.node.node import Node
+from relay.node.revocations import Revocations
 from relay.node.tracer import Tracer
 from relay.process import LoopLag, watch_process
 from relay.settings import Settings
@@ -29,6 +30,7 @@ from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.binding.dialogue import BindingDialogue, photo_reader
+from relay.web.callers import Callers
 from relay.web.hardening import HEAD_BYTES_MAX, HardenedHttp, HardenedWebSocket
 from relay.web.health import Check, health_routes
 from relay.web.listener import listen
@@ -83,6 +85,7 @@ class Relay:
     tracer: Tracer
     store: Store
     responder: Responder
+    revocations: Revocations
     draining: bool = False
 
     async def drain(self, seconds: float) -> None:
@@ -127,7 +130,14 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         responder = Responder(
             keepalive_s=settings.keepalive_seconds, drain_s=settings.drain_seconds
         )
-        relay = Relay(Starlette(), node, tracer, store, responder)
+        callers = Callers()
+        revocations = Revocations(
+            store,
+            (node.keyed_streams, callers),
+            every_s=settings.revocation_seconds,
+            now=clock.now,
+        )
+        relay = Relay(Starlette(), node, tracer, store, responder, revocations)
         relay.app.router.routes.extend(
             web_routes(
                 node,
@@ -140,6 +150,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
                     photo_reader(settings.binding_photo),
                     now=clock.now,
                 ),
+                callers,
             )
         )
         relay.app.router.routes.extend(health_routes(_checks(relay, broker)))
@@ -148,10 +159,12 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         lag = LoopLag(node.metrics.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
         tracer.start()
         lag.start()
+        revocations.start()
         try:
             yield relay
         finally:
             lag.stop()
+            await revocations.stop()
             await node.drain()
             await tracer.stop()
     finally:

@@ -21,7 +21,9 @@ from relay.node.books import Books
 from relay.node.bots import BotLink, BotTransport
 from relay.node.deadlines import CallLater, Deadlines
 from relay.node.figures import figures_now
+from relay.node.keyed_streams import KeyedStreams
 from relay.node.lifecycle import Lifecycle
+from relay.node.limits import limits_of
 from relay.node.live import NodeLive
 from relay.node.questions import Questions, Reply
 from relay.node.readership import Readership
@@ -37,25 +39,8 @@ from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
 from relay.node.vouchers import Vouchers
 from relay.protocol.events import BotLost, Position, RefusalCode, Stop
-from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Return the limits of one stream as the settings have them."""
-    return Limits(
-        barrier_s=settings.barrier_seconds,
-        guess_s=settings.guess_seconds,
-        gap_s=settings.gap_seconds,
-        idle_s=settings.idle_seconds,
-        bot_grace_s=settings.bot_grace_seconds,
-        stream_max_s=settings.stream_max_seconds,
-        window=settings.window,
-        held_bytes_max=settings.held_bytes_max,
-        stream_bytes_max=settings.stream_bytes_max,
-        credit=settings.credit,
-    )
 
 
 class Node:
@@ -117,6 +102,7 @@ class Node:
             fenced=self._fenced,
         )
         self._live = NodeLive(self._registry, self._switchboard, self.now)
+        self.keyed_streams = KeyedStreams(self._registry, now=self.now, background=self._background)
         self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
         self._books = Books(
             log=log,

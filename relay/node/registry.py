@@ -39,6 +39,10 @@ class Registry:
         """Return the streams of other nodes that are read here."""
         return tuple(self._followed.values())
 
+    def all_kept(self) -> tuple[NodeStream | FollowedStream, ...]:
+        """Return all that devices can read here, whoever owns it."""
+        return (*self._streams.values(), *self._followed.values())
+
     def has_expired(self, stream_id: str) -> bool:
         """Whether there was such a stream not long ago."""
         return stream_id in self._expired

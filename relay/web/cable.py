@@ -20,6 +20,7 @@ from relay.clock import Clock
 from relay.errors import StoreError
 from relay.logs import get_logger
 from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, origin_allowed
+from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.connection import Connection, names_of
 from relay.web.outbox import OUTBOX_MAX_BYTES, Outbox
@@ -53,12 +54,14 @@ class CableEndpoint:
         clock: Clock,
         allowed_origins: Collection[str],
         ping_seconds: float,
+        callers: Callers,
     ) -> None:
         self._channels = channels
         self._directory = directory
         self._clock = clock
         self._allowed_origins = allowed_origins
         self._ping_s = ping_seconds
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket from its upgrade to its close."""
@@ -110,8 +113,10 @@ class CableEndpoint:
         # A reader that ended has seen the socket go: nothing can be written to it any more.
         reader.add_done_callback(lambda _: outbox.abandon())
         try:
+            with self._callers.enter(caller, outbox):
+                taken = await outbox.run()
             # Not to a socket that took no more: the close frame would wait as long as the others.
-            if await outbox.run() and not reader.done():
+            if taken and not reader.done():
                 await _close(send)
         finally:
             heartbeat.stop()

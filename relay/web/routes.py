@@ -11,6 +11,7 @@ from relay.settings import Settings
 from relay.web.auth import Directory, Tickets
 from relay.web.binding.dialogue import BindingDialogue
 from relay.web.cable import CableEndpoint
+from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.device import DeviceEndpoint
 from relay.web.event_stream import EventStreamEndpoint
@@ -33,6 +34,7 @@ def web_routes(
     settings: Settings,
     clock: Clock,
     binding: BindingDialogue | None = None,
+    callers: Callers | None = None,
 ) -> list[Route | WebSocketRoute]:
     """Return the routes of bots, workers, glasses, plain readers and Prometheus."""
     ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
@@ -44,6 +46,7 @@ def web_routes(
         clock=clock,
         allowed_origins=settings.allowed_origins,
         ping_seconds=settings.cable_ping_seconds,
+        callers=callers or Callers(),
     )
     events = EventStreamEndpoint(node, directory, tickets, responder)
     device = DeviceEndpoint(node, directory, responder, binding)

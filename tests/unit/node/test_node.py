@@ -11,10 +11,9 @@ from relay.broker.base import Letter, LogSnapshot, StreamMeta
 from relay.broker.memory import MemoryLog, memory_broker
 from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, LimitReached
-from relay.node.node import Node, limits_of
+from relay.node.node import Node
 from relay.node.tracer import Tracer
 from relay.protocol.events import Chunk
-from relay.protocol.limits import Limits
 from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.bot import Closed, Command
@@ -78,35 +77,6 @@ async def test_a_broker_that_makes_no_log_opens_no_stream() -> None:
     with pytest.raises(BrokerUnavailable):
         await world.ask()
     assert world.node.open_streams == 0
-
-
-async def test_limits_are_those_of_the_settings() -> None:
-    """Every limit that has a setting, by its own value."""
-    settings = Settings(
-        barrier_seconds=1.0,
-        guess_seconds=2.0,
-        gap_seconds=3.0,
-        idle_seconds=4.0,
-        bot_grace_seconds=5.0,
-        stream_max_seconds=6.0,
-        window=7,
-        held_bytes_max=8,
-        stream_bytes_max=9,
-        credit=10,
-    )
-    assert limits_of(settings) == Limits(
-        barrier_s=1.0,
-        guess_s=2.0,
-        gap_s=3.0,
-        idle_s=4.0,
-        bot_grace_s=5.0,
-        stream_max_s=6.0,
-        window=7,
-        held_bytes_max=8,
-        stream_bytes_max=9,
-        credit=10,
-    )
-    assert limits_of(Settings()) == Limits()
 
 
 async def test_by_default_the_event_loop_keeps_the_time() -> None:

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from relay.clock import ManualClock, SystemClock
 from relay.web import outbox as outbox_module
 from relay.web.cable import CableEndpoint, Heartbeat
+from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.outbox import Outbox
 from relay.wire.jsontext import JsonValue
@@ -223,6 +224,7 @@ async def test_a_bot_that_never_reads_is_let_go_and_goes_offline(
         clock=clock,
         allowed_origins=(),
         ping_seconds=30.0,
+        callers=Callers(),
     )
     scope: Scope = {
         "type": "websocket",

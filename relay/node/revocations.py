@@ -1,0 +1,154 @@
+"""Ends what lives by a credential that was revoked, whoever revoked it.
+
+The command line and another node revoke in the database and can tell nobody. So every node
+asks the store again and again about the credentials that are in use on it, and about no others.
+An operator of this process does not wait for that: whoever revokes here calls `check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from relay.admin.people import Scope
+from relay.errors import StoreError
+
+ASKED_MAX = 500
+"""How many keys and how many bots one query asks about: a bound on what it costs the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotCredential:
+    """What a bot's connection was opened with."""
+
+    bot_id: int
+    credential: str = field(repr=False)
+    """Opaque, and another one once the bot's token was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the store knows of the credentials that it was asked about."""
+
+    keys: Mapping[int, Scope]
+    """The scopes of the access keys that are valid."""
+    bots: Mapping[int, str]
+    """The credentials of the bots that are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a check found. It says nothing of what came after it began."""
+
+    asked_at: float
+    """Seconds of the relay's clock."""
+    keys: Mapping[int, Scope | None]
+    """The scope that each access key in use has by now; None where it is revoked."""
+    void_bots: frozenset[BotCredential]
+    """Credentials in use that are of no use any more."""
+
+
+class CredentialStore(Protocol):
+    """Whoever knows which credentials are valid."""
+
+    async def standing(self, key_ids: Sequence[int], bot_ids: Sequence[int]) -> Standing:
+        """Say what is known of these, at most `ASKED_MAX` of each. Raises `StoreError`."""
+        ...
+
+
+class Holder(Protocol):
+    """Whoever holds something open that lives by credentials."""
+
+    def keys_in_use(self) -> Iterable[int]:
+        """Return the ids of the access keys by which something is open."""
+        ...
+
+    def bots_in_use(self) -> Iterable[BotCredential]:
+        """Return the credentials with which bots are connected."""
+        ...
+
+    def enforce(self, findings: Findings) -> None:
+        """End what may not be open any more. Never blocks, never raises."""
+        ...
+
+
+class Revocations:
+    """Looks every `every_s` seconds. While the store is away, everything stays as it is."""
+
+    def __init__(
+        self,
+        store: CredentialStore,
+        holders: Sequence[Holder],
+        *,
+        every_s: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._holders = holders
+        self._every_s = every_s
+        self._now = now
+        self._blind = False
+        self._task: asyncio.Task[None] | None = None
+        self._logger = structlog.get_logger("relay.node")
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def check(self) -> None:
+        """Look now, and end what is revoked before this returns. A store that is away is logged."""
+        asked_at = self._now()
+        # What comes while the store is asked is not in these sets, and is left alone.
+        keys = frozenset(key for holder in self._holders for key in holder.keys_in_use())
+        bots = frozenset(bot for holder in self._holders for bot in holder.bots_in_use())
+        if not keys and not bots:
+            return
+        try:
+            standing = await self._ask(sorted(keys), sorted({bot.bot_id for bot in bots}))
+        except StoreError as error:
+            if not self._blind:
+                self._logger.warning("revocations_unknown", reason=str(error))
+            self._blind = True
+            return
+        if self._blind:
+            self._blind = False
+            self._logger.info("revocations_known_again")
+        findings = Findings(
+            asked_at,
+            {key: standing.keys.get(key) for key in keys},
+            frozenset(bot for bot in bots if standing.bots.get(bot.bot_id) != bot.credential),
+        )
+        for holder in self._holders:
+            holder.enforce(findings)
+
+    async def _ask(self, keys: Sequence[int], bots: Sequence[int]) -> Standing:
+        """Ask in bounded steps; nearly always it is one."""
+        valid: dict[int, Scope] = {}
+        known: dict[int, str] = {}
+        for at in range(0, max(len(keys), len(bots)), ASKED_MAX):
+            until = at + ASKED_MAX
+            standing = await self._store.standing(keys[at:until], bots[at:until])
+            valid.update(standing.keys)
+            known.update(standing.bots)
+        return Standing(valid, known)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self.check()
+            except Exception:
+                # A bug of ours must not be the last that is heard of revocations.
+                self._logger.exception("revocations_failed")
