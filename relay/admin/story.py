@@ -43,6 +43,7 @@ _OUTCOMES: Final = {
     "cancelled": "The device went away, or a limit was reached.",
     "lost": "The relay lost the stream's state.",
     "unbound": "No bot belongs to the user who asked.",
+    "bound": "The user showed a binding token, and has a bot from now on.",
 }
 
 

@@ -28,7 +28,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "status": ("pending", "active", "ending", "completed", "anomaly"),
     "outcome": (
         "completed", "repaired", "incomplete", "failed", "idle", "bot_gone", "bot_offline",
-        "unbound", "cancelled", "lost",
+        "unbound", "bound", "cancelled", "lost",
     ),
     "loss_position": ("head", "middle", "tail", "mixed"),
     "loss_hop": ("bot_to_relay", "relay_to_device", "both"),
