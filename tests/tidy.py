@@ -31,6 +31,7 @@ LAYERS: Mapping[str, int] = {
     "relay.broker.base": 2,
     "relay.broker": 3,
     "relay.store": 3,
+    "relay.telemetry": 3,
     "relay.web": 3,
     "relay.app": 4,
     "relay.brokers": 4,
