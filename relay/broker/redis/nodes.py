@@ -158,7 +158,13 @@ class RedisNodes:
         taken = await calls.run(self._scripts.adopt, keys, (node_id, limit))
         names = [decode(name) for name in cast("list[bytes]", taken)]
         owners = await asyncio.gather(*map(self._owner_of, names))
-        orphans = [name for name, owner in zip(names, owners, strict=True) if owner == node_id]
+        # Asked for last: a node lives before it owns anything.
+        alive, _ = await self._nodes()
+        orphans = [
+            name
+            for name, owner in zip(names, owners, strict=True)
+            if owner is not None and owner not in alive
+        ]
         for name in set(names) - set(orphans):
             # Its log is gone, or somebody has claimed it since.
             calls.tell("SREM", self._owned(), encode(name))

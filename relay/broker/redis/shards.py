@@ -128,7 +128,7 @@ class Shards:
         try:
             await self.load_map()
         except BrokerUnavailable as error:
-            self._logger.warning("redis_cluster_without_map", reason=str(error))
+            self._logger.warning("redis_map_unknown", reason=str(error))
         await asyncio.sleep(MAP_AGE_MIN_S)
         self._refreshing = None
 

@@ -1,0 +1,77 @@
+"""`async with Wire(port) as wire`: a way to Redis on which replies get lost, or that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+class Wire:
+    """Forwards TCP to a port of 127.0.0.1.
+
+    While `mute`, what the server says is thrown away: commands are done and nobody learns of it.
+    While `down`, connections are broken as soon as they are made.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.mute = False
+        self.down = False
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def cut(self) -> None:
+        """Break every connection, without a goodbye to either side."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def kill(self) -> None:
+        """Let nothing through any more."""
+        self.down = True
+        self.cut()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        if self.down:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers.add(back)
+        for source, target, is_reply in ((reader, back, False), (there, writer, True)):
+            task = asyncio.create_task(self._copy(source, target, is_reply=is_reply))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if not (is_reply and self.mute):
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
