@@ -10,36 +10,29 @@ from functools import partial
 
 from relay.admin.people import EVERYTHING, Scope
 from relay.admin.ports import LiveView
-from relay.broker.base import Broker, LogSnapshot, StreamMeta, settle
+from relay.broker.base import Broker, settle
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
 from relay.errors import LimitReached, PositionGone, UnknownStream
 from relay.metrics import Metrics
-from relay.node.audience import Audience
 from relay.node.background import Background
 from relay.node.books import Books
 from relay.node.bots import BotLink, BotTransport
-from relay.node.deadlines import CallLater, Deadlines
+from relay.node.deadlines import CallLater
 from relay.node.figures import figures_now
 from relay.node.keyed_streams import KeyedStreams
-from relay.node.lifecycle import Lifecycle
 from relay.node.limits import limits_of
 from relay.node.live import NodeLive
 from relay.node.questions import Questions, Reply
-from relay.node.readership import Readership
-from relay.node.record import StreamRecord
-from relay.node.recovery import Recovery
 from relay.node.registry import Registry
 from relay.node.resumption import Resumption
-from relay.node.rounds import Rounds
 from relay.node.stream import NodeStream
+from relay.node.streams import Streams
 from relay.node.subscriber import Subscription
-from relay.node.succession import Succession
 from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
 from relay.node.vouchers import Vouchers
-from relay.protocol.events import BotLost, Position, RefusalCode, Stop
-from relay.protocol.status import Outcome
+from relay.protocol.events import Position, RefusalCode
 from relay.settings import Settings
 
 
@@ -61,85 +54,57 @@ class Node:
         new_id: Callable[[], str] | None = None,
     ) -> None:
         self._clock = clock
-        log = self._log = broker.log
+        self._log = broker.log
         self._presence = broker.presence
-        self._settings = settings
-        self._limits = limits_of(settings)
-        new_id = new_id or partial(secrets.token_hex, 16)
+        self._draining = False
         self._registry = Registry()
         self._background = Background()
-        self._draining = False
+        new_id = new_id or partial(secrets.token_hex, 16)
         self._switchboard = Switchboard(
             self,
             mailbox=broker.mailbox,
-            durability=log.durability,
-            limits=self._limits,
+            durability=broker.log.durability,
+            limits=limits_of(settings),
             new_id=new_id,
             find=self._registry.get,
             background=self._background,
         )
-        ttl_s = settings.stream_max_seconds
-        secret = settings.secret.encode() or secrets.token_bytes(32)
-        self._resumption = Resumption(
-            log=log,
-            vouchers=Vouchers(secret, ttl_s=ttl_s),
-            until=clock.now() + settings.bot_grace_seconds,
-        )
-        self._questions = Questions(
-            broker=broker,
-            resumption=self._resumption,
-            adopt=self._adopt,
-            now=self.now,
-            new_id=new_id,
-            background=self._background,
-        )
-        self._recovery = Recovery(
-            log=log,
-            limits=self._limits,
-            now=self.now,
-            background=self._background,
-            recovered=self._recovered,
-            fenced=self._fenced,
-        )
-        self._live = NodeLive(self._registry, self._switchboard, self.now)
-        self.keyed_streams = KeyedStreams(self._registry, now=self.now, background=self._background)
         self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
-        self._books = Books(
-            log=log,
+        books = Books(
+            log=broker.log,
             tracer=tracer,
             metrics=self.metrics,
             background=self._background,
             with_content=settings.trace_content == "full",
         )
-        loop_call_later = call_later or asyncio.get_running_loop().call_later
-        self._lifecycle = Lifecycle(
-            deadlines=partial(Deadlines, clock, loop_call_later),
-            log=log,
+        self._streams = Streams(
+            broker=broker,
             settings=settings,
+            clock=clock,
+            call_later=call_later or asyncio.get_running_loop().call_later,
             registry=self._registry,
             switchboard=self._switchboard,
-            recovery=self._recovery,
+            books=books,
             background=self._background,
         )
-
-        self._succession = Succession(
-            broker=broker,
-            registry=self._registry,
-            now=self.now,
-            adopt=self._adopt,
-            readership=self._readership,
-            moved=self._lifecycle.moved,
-            released=self._switchboard.release,
-            background=self._background,
-        )
+        self._succession = self._streams.succession
         tracer.written = self._succession.written
-        self._rounds = Rounds(
-            self._succession,
-            unread_s=settings.retention_seconds,
-            orphaned=self._orphaned,
-            call_later=loop_call_later,
+        secret = settings.secret.encode() or secrets.token_bytes(32)
+        self._resumption = Resumption(
+            log=broker.log,
+            vouchers=Vouchers(secret, ttl_s=settings.stream_max_seconds),
+            until=clock.now() + settings.bot_grace_seconds,
+        )
+        self._questions = Questions(
+            broker=broker,
+            resumption=self._resumption,
+            adopt=self._streams.adopt,
+            now=self.now,
+            new_id=new_id,
             background=self._background,
         )
+        self.keyed_streams = KeyedStreams(self._registry, now=self.now, background=self._background)
+        self._live = NodeLive(self._registry, self._switchboard, self.now)
 
     def now(self) -> float:
         """Seconds of the relay's clock."""
@@ -271,7 +236,7 @@ class Node:
         stream = self.stream_of(link.bot_id, stream_id)
         if stream is None and not self._registry.has_expired(stream_id) and not self._draining:
             stream = await self._resumption.reopen(
-                link.bot_id, stream_id, voucher, self.now(), self._adopt
+                link.bot_id, stream_id, voucher, self.now(), self._streams.adopt
             )
             if stream is not None:
                 stream.record.note("reopened", self.now(), reason="the relay had lost its log")
@@ -302,64 +267,6 @@ class Node:
         """See `LinkHost.refused`."""
         self.metrics.refused(code)
 
-    # --- streams ------------------------------------------------------------------------
-
-    def _adopt(self, snapshot: LogSnapshot) -> NodeStream:
-        kept = self._registry.kept(snapshot.meta.stream_id)
-        if kept is not None and kept.readership.view.epoch == snapshot.epoch:
-            readership = kept.readership
-        else:
-            readership = self._readership(snapshot.meta, snapshot.epoch)
-        stream = NodeStream(
-            readership=readership,
-            record=StreamRecord(snapshot.meta),
-            now=self.now,
-            own=partial(self._recovery.own, snapshot),
-            moved=self._lifecycle.moved,
-            settled=self._books.settled,
-        )
-        self._registry.add(stream)
-        self._lifecycle.moved(stream)
-        return stream
-
-    def _readership(self, meta: StreamMeta, epoch: str) -> Readership:
-        audience = Audience(
-            opened_at=self.now(),
-            resume_grace_s=self._settings.device_grace_seconds,
-            hangup_grace_s=self._settings.hangup_grace_seconds,
-        )
-        view = StreamView(
-            stream_id=meta.stream_id,
-            epoch=epoch,
-            conversation_id=meta.conversation_id,
-            agent_id=meta.agent_id,
-            lang=meta.lang,
-            trace_id=meta.trace_id,
-            bot_id=meta.bot_id,
-        )
-        return Readership(self._log, view, audience, self.now)
-
-    async def _stop(self, stream: NodeStream, outcome: Outcome, detail: str) -> None:
-        pending = stream.receive(Stop(outcome, detail), self.now())
-        if pending is not None:
-            await pending
-
-    def _fenced(self, stream: NodeStream) -> bool:
-        return self._succession.fenced(stream)
-
-    def _orphaned(self, stream: NodeStream) -> None:
-        """The node that owned it is gone, and its bot's connection with it."""
-        if self._switchboard.expect(stream):
-            self._switchboard.restate(stream)
-        else:
-            stream.receive(BotLost(), self.now())
-
-    def _recovered(self, stream: NodeStream) -> None:
-        # What the bot sent in between was not acknowledged: it hears what is stored, and resends.
-        if not stream.owner.dead:
-            self._switchboard.restate(stream)
-        self._lifecycle.moved(stream)
-
     # --- the end of the node --------------------------------------------------------------
 
     async def hand_over(self) -> None:
@@ -378,16 +285,10 @@ class Node:
         What another node can go on with is left to it; a device finds it there.
         """
         self._draining = True
-        self._rounds.close()
         await self._background.rest()
-        for stream in self._registry.streams():
-            alone = self._succession.alone
-            if alone and stream.finished_at is None and not stream.owner.dead:
-                await self._stop(stream, Outcome.CANCELLED, "the relay is shutting down")
-            stream.consider_trace(abandoned=True)
+        await self._streams.end_all()
         # Behind the last `stream_closed`: what a closing transport is given goes nowhere.
         for link in self._switchboard.links:
             link.close("server_restart", reconnect=True)
         await self._background.rest()
-        await self._succession.leave()
-        self._lifecycle.close()
+        await self._streams.close()

@@ -42,7 +42,7 @@ async def test_a_log_does_not_wait_for_a_tracer_that_is_stuck(world: World) -> N
 
 async def test_what_is_due_of_a_stream_that_is_gone_is_nothing(world: World) -> None:
     """A deadline may outlive its stream."""
-    deadlines = world.node._lifecycle._deadlines  # noqa: SLF001  # no other way in
+    deadlines = world.node._streams._lifecycle._deadlines  # noqa: SLF001  # no other way in
     deadlines.set("nowhere", world.clock.now() + 1.0)
     await world.advance(2.0)
     assert world.node.open_streams == 0
