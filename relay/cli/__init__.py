@@ -2,7 +2,9 @@
 
 common       what all commands share: settings, the store, JSON
 serve        the relay itself, its demo, its settings
-credentials  bots, access keys, administrators
+bots         bots and their tokens
+keys         access keys and their scopes
+admins       administrators
 bindings     which user's questions a bot answers
 database     the schema
 doctor       what is wrong with this installation
@@ -22,7 +24,7 @@ try:
 except ModuleNotFoundError:  # the base install holds the SDK alone
     sys.exit("the relay itself is not installed: pip install 'relay-stream[server]'")
 
-from relay.cli import bindings, credentials, database, doctor, serve, traces
+from relay.cli import admins, bindings, bots, database, doctor, keys, serve, traces
 from relay.errors import RelayError, SettingsError
 
 app = typer.Typer(
@@ -37,11 +39,11 @@ app.command()(serve.serve)
 app.command()(serve.demo)
 app.command()(serve.settings)
 app.command()(doctor.doctor)
-credentials.bot_app.command()(bindings.bind)
-credentials.bot_app.command()(bindings.unbind)
-app.add_typer(credentials.bot_app, name="bot")
-app.add_typer(credentials.key_app, name="key")
-app.add_typer(credentials.admin_app, name="admin")
+bots.bot_app.command()(bindings.bind)
+bots.bot_app.command()(bindings.unbind)
+app.add_typer(bots.bot_app, name="bot")
+app.add_typer(keys.key_app, name="key")
+app.add_typer(admins.admin_app, name="admin")
 app.add_typer(database.db_app, name="db")
 app.add_typer(traces.trace_app, name="trace")
 

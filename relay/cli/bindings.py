@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.common import AsJson, Database, open_store, print_json, settings_of
-from relay.cli.credentials import NameOrId
+from relay.cli.common import AsJson, Database, NameOrId, open_store, print_json, settings_of
 
 if TYPE_CHECKING:
     from relay.admin.people import BindingRecord, BotRecord
