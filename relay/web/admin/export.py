@@ -123,11 +123,12 @@ async def start_export(
     """
     exports.take()
     try:
-        first = await anext(batches, ())
+        # Not `()`: CPython 3.11 takes an empty tuple for the arguments of StopIteration.
+        first = await anext(batches, None)
     except BaseException:
         exports.free()
         raise
-    return Export(format_, first, batches, exports.free)
+    return Export(format_, first or (), batches, exports.free)
 
 
 def jsonl(rows: Sequence[TraceRow]) -> bytes:

@@ -18,6 +18,7 @@ from relay.errors import BadRequest, NotFound
 from relay.web.admin.problems import Conflict
 from relay.web.admin.schema import Nothing
 from relay.wire import jsontext
+from relay.wire.jsontext import JsonValue
 
 JSON: Final = "application/json"
 
@@ -180,7 +181,7 @@ def query_reader(kind: type[Q]) -> Callable[[bytes], Q]:
 def read_json(body: bytes, kind: type[B]) -> B:
     """Return a body. Raises `BadRequest` for what is not JSON, not UTF-8 or not of this type."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.convert(_with_integers(msgspec.json.decode(body)), kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         reason = str(error) if isinstance(error, msgspec.DecodeError) else "not valid text"
         raise BadRequest(f"in the body: {reason}", field="body") from None
@@ -200,6 +201,19 @@ def answer(value: Struct | None, status: int = 200) -> Response:
     if value is None:
         return Response(status_code=204, headers=headers)
     return Response(write_json(value), status, headers, media_type=JSON)
+
+
+def _with_integers(value: JsonValue) -> JsonValue:
+    """Return the value with 7 for 7.0, which JSON Schema takes for an integer too."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_with_integers(item) for item in value]
+        case dict():
+            return {name: _with_integers(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def _parsers(kind: type[Struct]) -> dict[str, Callable[[str], str | int | bool]]:
