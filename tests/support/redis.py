@@ -163,13 +163,17 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Red
             assert nodes[0].command("CLUSTER", "MEET", "127.0.0.1", str(node.port)) == "+OK"
         deadline = time.monotonic() + START_TIMEOUT_S
         for node in nodes:
-            while "cluster_slots_ok:16384" not in node.command("CLUSTER", "INFO"):
+            while not _is_whole(node.command("CLUSTER", "INFO")):
                 assert time.monotonic() < deadline, node.command("CLUSTER", "INFO")
                 time.sleep(0.05)
         yield nodes
     finally:
         for node in nodes:
             node.kill()
+
+
+def _is_whole(info: str) -> bool:
+    return {"cluster_state:ok", "cluster_slots_ok:16384"} <= set(info.split())
 
 
 def options(prefix: str | None = None) -> RedisOptions:
