@@ -6,20 +6,22 @@ import html
 import random
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import httpx
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute
 
+from relay.clock import ManualClock
 from relay.demo.incident import load_incident
 from relay.node.tracer import TraceRow
 from relay.web.admin.gate import AdminGate
+from relay.web.admin.live_feed import LiveFeed
 from relay.web.admin.lockout import Lockout
 from relay.web.admin.page import admin_page_routes
+from relay.web.admin.routes import admin_api_routes
 from relay.web.admin.sessions import Sessions
 from relay.web.listener import listen
 from relay.wire.jsontext import JsonValue
@@ -28,27 +30,15 @@ from tests.support.admin import ADMIN_TOKEN, NOW, FakeAdminStore, FakeLive, trac
 SECRET = b"0" * 32
 
 
-def moment() -> float:
-    """When the page is looked at: what is stored happened before."""
-    return NOW + 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page that is served, and what is behind it."""
-
-    url: str
-    store: FakeAdminStore
-    live: FakeLive
-    sessions: Sessions
-
-
-def page_app(store: FakeAdminStore, live: FakeLive, more: Iterable[BaseRoute] = ()) -> Starlette:
-    """Return the page as an application."""
-    sessions = Sessions(SECRET, moment)
-    gate = AdminGate(store, sessions, Lockout(moment))
-    routes = admin_page_routes(store, live, gate=gate, sessions=sessions, now=moment)
-    return Starlette(routes=[*more, *routes])
+def page_app(store: FakeAdminStore, live: FakeLive) -> Starlette:
+    """Return the page and the API that it uses as an application."""
+    clock = ManualClock(NOW + 60.0)
+    sessions = Sessions(SECRET, clock.now)
+    gate = AdminGate(store, sessions, Lockout(clock.now))
+    feed = LiveFeed(live, interval_s=0.05)
+    api = admin_api_routes(store, live, gate, clock, feed)
+    page = admin_page_routes(store, live, gate=gate, sessions=sessions, now=clock.now)
+    return Starlette(routes=[*api, *page])
 
 
 @contextmanager
