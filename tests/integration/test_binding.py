@@ -209,6 +209,16 @@ async def test_guessing_is_stopped(relay: RelayServer, user: str) -> None:
     assert (await ask(relay, said(token, f"{user}-b"))).text.startswith("绑定成功")
 
 
+async def test_a_user_whom_the_platform_does_not_name_cannot_be_bound(relay: RelayServer) -> None:
+    """There is nobody to bind: the plain text, no photo, and a token stays unused."""
+    token = new_token(relay, 3)
+    for text in ("你好", token):
+        answer = await ask(relay, said(text, ""))
+        assert_finished(answer)
+        assert answer.text == TEXTS["unbound"]["zh"]
+    assert (await ask(relay, said(token, "named-at-last"))).text.startswith("绑定成功")
+
+
 async def test_photos_are_off_by_default(default_relay: RelayServer, user: str) -> None:
     """The user is asked to say the code; a photo is not even looked at."""
     asked = said("你好", user)
