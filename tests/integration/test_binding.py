@@ -16,6 +16,7 @@ import pytest
 
 from relay.devices.binding_code import find_code
 from relay.devices.texts import TEXTS
+from relay.store.store import Store
 from tests.support.bots import raw_bot
 from tests.support.glasses import Answer, Glasses, assert_finished, question
 from tests.support.photos import data_url, photo_of
@@ -58,11 +59,15 @@ def relay_command(server: RelayServer, *args: str) -> dict[str, Any]:
     return answer
 
 
-def new_token(server: RelayServer, number: int = 0) -> str:
+async def new_token(server: RelayServer, number: int = 0) -> str:
     """Take a bot from its seeded user, and make a token for it; it may be in no log."""
-    bot_id = str(server.bot(number).bot_id)
-    relay_command(server, "bot", "unbind", bot_id)
-    token: str = relay_command(server, "bot", "bind", bot_id)["token"]
+    store = await Store.open(f"sqlite:///{server.database}")
+    try:
+        desk, bot_id = store.binding_desk(600), server.bot(number).bot_id
+        await desk.unbind(bot_id)
+        token = (await desk.create_binding(bot_id)).secret
+    finally:
+        await store.close()
     server.secrets += [token, str(find_code(token))]
     return token
 
@@ -107,7 +112,11 @@ async def test_a_code_that_is_said_binds_and_the_next_question_reaches_the_bot(
     assert TEXTS["bind_photo"]["zh"] in invited.text
     row = relay.trace(invited.stream_id)
     assert (row["status"], row["outcome"], row["bot_id"]) == ("anomaly", "unbound", None)
-    bound = await ask(relay, said(f"绑定码是 {new_token(relay).lower()}", user))
+    bot_id = str(relay.bot().bot_id)
+    await asyncio.to_thread(relay_command, relay, "bot", "unbind", bot_id)
+    made = await asyncio.to_thread(relay_command, relay, "bot", "bind", bot_id)
+    relay.secrets.append(made["token"])
+    bound = await ask(relay, said(f"绑定码是 {made['token'].lower()}", user))
     assert_finished(bound)
     assert bound.text == TEXTS["bind_done"]["zh"].replace("{bot}", "ada")
     row = relay.trace(bound.stream_id)
@@ -133,7 +142,7 @@ async def test_a_photo_that_was_asked_for_binds_even_after_a_restart(
         ("message", {**words, "answer_stream": "", **ids, "is_finish": True}),
         ("done", {"role": "agent", "type": "answer", **ids, "is_finish": True}),
     ]
-    token = new_token(mortal)
+    token = await new_token(mortal)
     mortal.kill()
     mortal.start()
     photo = data_url(photo_of(token, kind="WEBP", turned=10), "image/webp")
@@ -175,7 +184,7 @@ async def test_of_many_who_show_one_token_at_once_one_is_bound(
     relay: RelayServer, user: str
 ) -> None:
     """The others are told that it is used; afterwards as well."""
-    token = new_token(relay, 1)
+    token = await new_token(relay, 1)
     users = [f"{user}-{number}" for number in range(8)]
     answers = await asyncio.gather(*(ask(relay, said(token, each)) for each in users))
     texts = [answer.text for answer in answers]
@@ -190,11 +199,11 @@ async def test_an_expired_token_and_a_bot_that_is_taken_are_told_apart(
 ) -> None:
     """In English, for a user who speaks it."""
     english = {"metadata": {"lang": "en-US"}}
-    first, second = new_token(relay, 2), new_token(relay, 2)
+    first, second = await new_token(relay, 2), await new_token(relay, 2)
     assert (await ask(relay, said(first, user, **english))).text.startswith("Done:")
     taken = await ask(relay, said(second, f"{user}-b", **english))
     assert taken.text == TEXTS["bind_bot_taken"]["en"]
-    third = new_token(relay, 3)
+    third = await new_token(relay, 3)
     await asyncio.to_thread(expire, relay)
     late = await ask(relay, said(third, f"{user}-c", **english))
     assert late.text == TEXTS["bind_expired"]["en"]
@@ -202,7 +211,7 @@ async def test_an_expired_token_and_a_bot_that_is_taken_are_told_apart(
 
 async def test_guessing_is_stopped(relay: RelayServer, user: str) -> None:
     """Ten tries, then not even the right code is taken."""
-    token = new_token(relay, 3)
+    token = await new_token(relay, 3)
     guesses = [await ask(relay, said(f"7KDQ4-XMB2{last}", user)) for last in "0123456789"]
     assert {guess.text for guess in guesses} == {TEXTS["bind_unknown"]["zh"]}
     assert (await ask(relay, said(token, user))).text == TEXTS["bind_too_many"]["zh"]
@@ -211,7 +220,7 @@ async def test_guessing_is_stopped(relay: RelayServer, user: str) -> None:
 
 async def test_a_user_whom_the_platform_does_not_name_cannot_be_bound(relay: RelayServer) -> None:
     """There is nobody to bind: the plain text, no photo, and a token stays unused."""
-    token = new_token(relay, 3)
+    token = await new_token(relay, 3)
     for text in ("你好", token):
         answer = await ask(relay, said(text, ""))
         assert_finished(answer)
