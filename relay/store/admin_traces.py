@@ -15,6 +15,7 @@ from relay.store import trace_queries, trace_statistics, trace_steps
 from relay.store.engine import Database
 from relay.store.models import StreamTrace
 from relay.store.trace_filter import conditions
+from relay.store.trace_tail import TraceTail
 
 
 class TraceArchive:
@@ -29,6 +30,10 @@ class TraceArchive:
         """See `AdminStore.trace_page`."""
         async with self._database.read() as session:
             return await trace_queries.page(session, query)
+
+    def tail(self, where: TraceFilter) -> TraceTail:
+        """Return what follows the wanted traces as they are written."""
+        return TraceTail(self._database, where)
 
     async def find_trace(self, given: str) -> TraceRow | None:
         """See `AdminStore.find_trace`. Raises `BadRequest` where several begin so."""
