@@ -12,29 +12,8 @@ from relay.admin.traces import TraceFilter, TracePage, TraceQuery
 from relay.node.tracer import TraceRow
 
 
-class AdminStore(Protocol):
-    """What is written down. Every method raises `StoreError` where the database fails.
-
-    `NotFound` means that there is nothing with this id, `BadRequest` says what is wrong with
-    what was given.
-    """
-
-    async def verify_admin(self, token: str) -> bool:
-        """Whether this is an administrator's token that was not revoked."""
-        ...
-
-    async def find_admin(self, token: str) -> int | None:
-        """Return the id of this administrator's token; None for one unknown or revoked.
-
-        A page's session remembers the id: the token itself is asked for once, at the login.
-        """
-        ...
-
-    async def admin_is_active(self, admin_id: int) -> bool:
-        """Whether the administrator's token with this id is there and was not revoked."""
-        ...
-
-    # --- traces ---------------------------------------------------------------------------
+class TraceArchive(Protocol):
+    """The traces that are written down."""
 
     async def trace_page(self, query: TraceQuery) -> TracePage:
         """Return one page. Raises `BadRequest` for a cursor of another list, and for the limit."""
@@ -60,6 +39,25 @@ class AdminStore(Protocol):
         """Return what the traces of this span say. Raises `BadRequest` for an impossible span."""
         ...
 
+
+class PeopleDesk(Protocol):
+    """Administrators, bots and access keys."""
+
+    async def verify_admin(self, token: str) -> bool:
+        """Whether this is an administrator's token that was not revoked."""
+        ...
+
+    async def find_admin(self, token: str) -> int | None:
+        """Return the id of this administrator's token; None for one unknown or revoked.
+
+        A page's session remembers the id: the token itself is asked for once, at the login.
+        """
+        ...
+
+    async def admin_is_active(self, admin_id: int) -> bool:
+        """Whether the administrator's token with this id is there and was not revoked."""
+        ...
+
     # --- bots -----------------------------------------------------------------------------
 
     async def list_bots(self) -> list[BotRecord]:
@@ -76,10 +74,6 @@ class AdminStore(Protocol):
 
     async def revoke_bot_token(self, bot_id: int) -> BotRecord:
         """Take a bot's token away, which ends its connection."""
-        ...
-
-    async def unbind(self, bot_id: int) -> BotRecord:
-        """Part a bot from its user. Nothing happens where it has none."""
         ...
 
     # --- access keys ----------------------------------------------------------------------
@@ -104,7 +98,9 @@ class AdminStore(Protocol):
         """Give a key another scope."""
         ...
 
-    # --- bindings -------------------------------------------------------------------------
+
+class BindingDesk(Protocol):
+    """Tokens with which users are bound to bots."""
 
     async def list_bindings(self) -> list[BindingRecord]:
         """Return all binding tokens, newest first, those that are used or expired too."""
@@ -116,6 +112,33 @@ class AdminStore(Protocol):
 
     async def delete_binding(self, binding_id: int) -> None:
         """Make a token of no use. What was bound with it stays bound."""
+        ...
+
+    async def unbind(self, bot_id: int) -> BotRecord:
+        """Part a bot from its user. Nothing happens where it has none."""
+        ...
+
+
+class AdminStore(Protocol):
+    """What is written down. Every method of its parts raises `StoreError` where the database fails.
+
+    `NotFound` means that there is nothing with this id, `BadRequest` says what is wrong with
+    what was given.
+    """
+
+    @property
+    def archive(self) -> TraceArchive:
+        """What became of each stream."""
+        ...
+
+    @property
+    def people(self) -> PeopleDesk:
+        """Who may do what."""
+        ...
+
+    @property
+    def bindings(self) -> BindingDesk:
+        """Which user asks which bot."""
         ...
 
 

@@ -289,7 +289,7 @@ def test_a_user_is_bound_by_a_code(browser: Browser, url: str, store: FakeAdminS
         box = page.locator(".secret .code svg").bounding_box()
         assert box is not None
         assert box["width"] >= 200
-        assert len(store.bindings) == 2
+        assert len(store.codes) == 2
         expect(page.locator(".secret")).to_contain_text("in 9 min")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from relay.admin.live import LiveStream
 from relay.admin.people import EVERYTHING, BindingRecord, BotRecord, KeyRecord, Made, Scope
+from relay.admin.ports import BindingDesk, PeopleDesk, TraceArchive
 from relay.admin.statistics import Statistics
 from relay.admin.traces import (
     PAGE_ROWS_MAX,
@@ -141,11 +142,23 @@ class FakeAdminStore:
         self.rows = {row.trace_id: row for row in rows}
         self.bots: dict[int, BotRecord] = {}
         self.keys: dict[int, KeyRecord] = {}
-        self.bindings: dict[int, BindingRecord] = {}
+        self.codes: dict[int, BindingRecord] = {}
         self._ids = 0
         self._secrets = 0
 
     # --- administrators -------------------------------------------------------------------
+
+    @property
+    def archive(self) -> TraceArchive:
+        return self
+
+    @property
+    def people(self) -> PeopleDesk:
+        return self
+
+    @property
+    def bindings(self) -> BindingDesk:
+        return self
 
     async def verify_admin(self, token: str) -> bool:
         return await self.find_admin(token) is not None
@@ -281,19 +294,19 @@ class FakeAdminStore:
 
     async def list_bindings(self) -> list[BindingRecord]:
         self._answer()
-        return list(reversed(self.bindings.values()))
+        return list(reversed(self.codes.values()))
 
     async def create_binding(self, bot_id: int) -> Made:
         bot, secret = self._bot(bot_id), self._secret("bind_")
         binding = BindingRecord(
             self._id(), bot.bot_id, secret[:8], self.now, self.now + 600, None, None, None
         )
-        self.bindings[binding.binding_id] = binding
+        self.codes[binding.binding_id] = binding
         return Made(binding, secret)
 
     async def delete_binding(self, binding_id: int) -> None:
         self._answer()
-        if self.bindings.pop(binding_id, None) is None:
+        if self.codes.pop(binding_id, None) is None:
             raise NotFound("there is no binding token with this id")
 
     # --- inside ---------------------------------------------------------------------------

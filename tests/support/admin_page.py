@@ -34,7 +34,7 @@ def page_app(store: FakeAdminStore, live: FakeLive) -> Starlette:
     """Return the page and the API that it uses as an application."""
     clock = ManualClock(NOW + 60.0)
     sessions = Sessions(SECRET, clock.now)
-    gate = AdminGate(store, sessions, Lockout(clock.now))
+    gate = AdminGate(store.people, sessions, Lockout(clock.now))
     feed = LiveFeed(live, interval_s=0.05)
     api = admin_api_routes(store, live, gate, clock, feed)
     page = admin_page_routes(store, live, gate=gate, sessions=sessions, now=clock.now)

@@ -22,4 +22,4 @@ async def list_live(desk: Desk, call: Call[Nothing, LiveQuery, Nothing]) -> Resp
 
 async def watch_live(desk: Desk, call: Call[Nothing, Nothing, Nothing]) -> ASGIApp:
     """Answer them as events."""
-    return desk.feed.watch(partial(desk.store.admin_is_active, call.admin_id))
+    return desk.feed.watch(partial(desk.store.people.admin_is_active, call.admin_id))

@@ -45,8 +45,8 @@ async def _show(visit: Visit) -> Response:
     # Whole steps, so that a step's figures do not change from one look to the next.
     until = (visit.desk.now() // step + 1) * step
     since = until - SPANS[name][1]
-    figures = await visit.desk.store.statistics(since, until, step)
-    bots = await visit.desk.store.list_bots()
+    figures = await visit.desk.store.archive.statistics(since, until, step)
+    bots = await visit.desk.store.people.list_bots()
     return visit.page(
         "dashboard.html",
         span=name,

@@ -52,11 +52,11 @@ def _names(given: str) -> frozenset[str] | None:
 
 
 async def _list(visit: Visit, problem: str = "", status: int = 200) -> Response:
-    bots = await visit.desk.store.list_bots()
+    bots = await visit.desk.store.people.list_bots()
     return visit.page(
         "keys.html",
         status,
-        keys=await visit.desk.store.list_keys(),
+        keys=await visit.desk.store.people.list_keys(),
         names={bot.bot_id: bot.name for bot in bots},
         problem=problem,
         given=visit.form,
@@ -66,7 +66,7 @@ async def _list(visit: Visit, problem: str = "", status: int = 200) -> Response:
 async def _create(visit: Visit) -> Response:
     try:
         scope = read_scope(visit.form)
-        made = await visit.desk.store.create_key(visit.form.get("name", ""), scope)
+        made = await visit.desk.store.people.create_key(visit.form.get("name", ""), scope)
     except BadRequest as error:
         return await _list(visit, error.message, 400)
     return _secret(visit, made, "is added")
@@ -74,7 +74,7 @@ async def _create(visit: Visit) -> Response:
 
 async def _rotate(visit: Visit) -> Response:
     try:
-        made = await visit.desk.store.rotate_key(visit.number("key_id"))
+        made = await visit.desk.store.people.rotate_key(visit.number("key_id"))
     except BadRequest as error:
         return await _list(visit, error.message, 400)
     return _secret(visit, made, "has a new secret")
@@ -95,13 +95,13 @@ def _secret(visit: Visit, made: Made, what: str) -> Response:
 
 
 async def _revoke(visit: Visit) -> Response:
-    await visit.desk.store.revoke_key(visit.number("key_id"))
+    await visit.desk.store.people.revoke_key(visit.number("key_id"))
     return then(_KEYS, "key_revoked")
 
 
 async def _rescope(visit: Visit) -> Response:
     try:
-        await visit.desk.store.rescope_key(visit.number("key_id"), read_scope(visit.form))
+        await visit.desk.store.people.rescope_key(visit.number("key_id"), read_scope(visit.form))
     except BadRequest as error:
         return await _list(visit, error.message, 400)
     return then(_KEYS, "key_scoped")

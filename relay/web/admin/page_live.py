@@ -16,7 +16,7 @@ def live_routes(desk: Desk) -> list[Route]:
 
 
 async def _show(visit: Visit) -> Response:
-    names = {bot.bot_id: bot.name for bot in await visit.desk.store.list_bots()}
+    names = {bot.bot_id: bot.name for bot in await visit.desk.store.people.list_bots()}
     return visit.page(
         "live.html",
         streams=visit.desk.live.live_streams(),

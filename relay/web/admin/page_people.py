@@ -29,7 +29,7 @@ def people_routes(desk: Desk) -> list[Route]:
 
 async def _list(visit: Visit, problem: str = "", status: int = 200) -> Response:
     store = visit.desk.store
-    bots, bindings = await store.list_bots(), await store.list_bindings()
+    bots, bindings = await store.people.list_bots(), await store.bindings.list_bindings()
     return visit.page(
         "bots.html",
         status,
@@ -44,7 +44,7 @@ async def _list(visit: Visit, problem: str = "", status: int = 200) -> Response:
 
 async def _create(visit: Visit) -> Response:
     try:
-        made = await visit.desk.store.create_bot(
+        made = await visit.desk.store.people.create_bot(
             visit.form.get("name", ""), user_id=visit.form.get("user_id", "").strip() or None
         )
     except BadRequest as error:
@@ -53,7 +53,7 @@ async def _create(visit: Visit) -> Response:
 
 
 async def _rotate(visit: Visit) -> Response:
-    made = await visit.desk.store.rotate_bot_token(visit.number("bot_id"))
+    made = await visit.desk.store.people.rotate_bot_token(visit.number("bot_id"))
     return _bot_secret(visit, made, "has a new token")
 
 
@@ -72,19 +72,19 @@ def _bot_secret(visit: Visit, made: Made, what: str) -> Response:
 
 
 async def _revoke(visit: Visit) -> Response:
-    await visit.desk.store.revoke_bot_token(visit.number("bot_id"))
+    await visit.desk.store.people.revoke_bot_token(visit.number("bot_id"))
     return then(_BOTS, "bot_revoked")
 
 
 async def _unbind(visit: Visit) -> Response:
-    await visit.desk.store.unbind(visit.number("bot_id"))
+    await visit.desk.store.bindings.unbind(visit.number("bot_id"))
     return then(_BOTS, "unbound")
 
 
 async def _bind(visit: Visit) -> Response:
-    made = await visit.desk.store.create_binding(visit.number("bot_id"))
+    made = await visit.desk.store.bindings.create_binding(visit.number("bot_id"))
     assert isinstance(made.record, BindingRecord)
-    names = {bot.bot_id: bot.name for bot in await visit.desk.store.list_bots()}
+    names = {bot.bot_id: bot.name for bot in await visit.desk.store.people.list_bots()}
     return visit.page(
         "secret.html",
         title=f"Bind a user to {names.get(made.record.bot_id, 'a bot')}",
@@ -98,5 +98,5 @@ async def _bind(visit: Visit) -> Response:
 
 
 async def _delete_binding(visit: Visit) -> Response:
-    await visit.desk.store.delete_binding(visit.number("binding_id"))
+    await visit.desk.store.bindings.delete_binding(visit.number("binding_id"))
     return then(_BOTS, "binding_deleted")

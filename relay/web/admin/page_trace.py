@@ -56,11 +56,11 @@ def trace_routes(desk: Desk) -> list[Route]:
 
 async def _show(visit: Visit) -> Response:
     given = visit.request.path_params["trace_id"]
-    row = await visit.desk.store.find_trace(given)
+    row = await visit.desk.store.archive.find_trace(given)
     if row is None:
         raise NotFound("there is no such trace; it may have been deleted, or have grown too old")
     filters = read_filters(visit.request.query_params, visit.desk.now())
-    names = {bot.bot_id: bot.name for bot in await visit.desk.store.list_bots()}
+    names = {bot.bot_id: bot.name for bot in await visit.desk.store.people.list_bots()}
     chunks = sorted(points(row), key=lambda point: (point.sequence, point.received))
     plot = arrange(row)
     return visit.page(
@@ -88,7 +88,7 @@ async def _neighbour(visit: Visit, row: TraceRow, filters: Filters, *, newer: bo
     near["since" if newer else "until"] = row.created_at
     where = type(filters.where)(**near)
     query = TraceQuery(where, TraceOrder.CREATED, descending=not newer, limit=NEIGHBOURS)
-    page = await visit.desk.store.trace_page(query)
+    page = await visit.desk.store.archive.trace_page(query)
     for found in page.traces:
         if found.created_at != row.created_at:
             return filters.address(trace_path(found.trace_id))
@@ -135,5 +135,5 @@ def _columns(row: TraceRow) -> list[tuple[str, str]]:
 
 
 async def _delete(visit: Visit) -> Response:
-    await visit.desk.store.delete_trace(visit.request.path_params["trace_id"])
+    await visit.desk.store.archive.delete_trace(visit.request.path_params["trace_id"])
     return then("/admin/traces", "deleted")

@@ -43,15 +43,15 @@ async def _table(visit: Visit) -> Response:
     filters = read_filters(visit.request.query_params, visit.desk.now())
     problems = list(filters.problems)
     try:
-        page = await visit.desk.store.trace_page(filters.query)
+        page = await visit.desk.store.archive.trace_page(filters.query)
     except BadRequest as error:
         if filters.cursor is None:
             raise
         # A cursor of another filter: somebody changed the address by hand.
         problems.append(error.message)
         filters = read_filters({**visit.request.query_params, "cursor": ""}, visit.desk.now())
-        page = await visit.desk.store.trace_page(filters.query)
-    bots = [(bot.bot_id, bot.name) for bot in await visit.desk.store.list_bots()]
+        page = await visit.desk.store.archive.trace_page(filters.query)
+    bots = [(bot.bot_id, bot.name) for bot in await visit.desk.store.people.list_bots()]
     onward = page.next_cursor and filters.address("/admin/traces", cursor=page.next_cursor)
     return visit.page(
         "traces.html",
@@ -92,12 +92,12 @@ async def _find(visit: Visit) -> Response:
     if not words:
         return then("/admin/traces")
     store = visit.desk.store
-    row = await store.find_trace(words)
+    row = await store.archive.find_trace(words)
     if row is not None:
         return then(trace_path(row.trace_id))
     filters = read_filters({}, 0.0)
     for name in LOOKED_FOR:
-        page = await store.trace_page(TraceQuery(_only(name, words), limit=1))
+        page = await store.archive.trace_page(TraceQuery(_only(name, words), limit=1))
         if page.traces:
             return then(filters.address("/admin/traces", **{name: words}))
     return then(filters.address("/admin/traces", anomaly=words))
@@ -115,5 +115,5 @@ async def _delete(visit: Visit) -> Response:
         raise BadRequest("; ".join(filters.problems))
     if visit.form.get("sure") != "yes":
         raise BadRequest("tick the box that says that these traces shall be deleted")
-    count = await visit.desk.store.delete_traces(filters.where)
+    count = await visit.desk.store.archive.delete_traces(filters.where)
     return then("/admin/traces", "deleted_many", count)

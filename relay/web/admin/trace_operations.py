@@ -44,12 +44,12 @@ async def list_traces(desk: Desk, call: Call[Nothing, TraceListQuery, Nothing]) 
         limit=query.limit,
         cursor=query.cursor,
     )
-    return answer(tell(await desk.store.trace_page(wanted), TracePage))
+    return answer(tell(await desk.store.archive.trace_page(wanted), TracePage))
 
 
 async def show_trace(desk: Desk, call: Call[TracePath, Nothing, Nothing]) -> Response:
     """Answer one trace, by its id, its stream's, or the unique beginning of one."""
-    row = await desk.store.find_trace(call.path.trace_id)
+    row = await desk.store.archive.find_trace(call.path.trace_id)
     if row is None:
         raise NotFound("there is no such trace (any more), or several begin like this")
     # A trace of many thousand chunks takes a while to encode, and streams are running.
@@ -58,7 +58,7 @@ async def show_trace(desk: Desk, call: Call[TracePath, Nothing, Nothing]) -> Res
 
 async def delete_trace(desk: Desk, call: Call[TracePath, Nothing, Nothing]) -> Response:
     """Delete one."""
-    await desk.store.delete_trace(call.path.trace_id)
+    await desk.store.archive.delete_trace(call.path.trace_id)
     return answer(None)
 
 
@@ -67,12 +67,12 @@ async def delete_traces(desk: Desk, call: Call[Nothing, TraceDeleteQuery, Nothin
     where = filter_value(call.query)
     if where.is_empty and not call.query.all:
         raise Conflict("give a filter, or say all=true to delete every trace")
-    return answer(Deleted(await desk.store.delete_traces(where)))
+    return answer(Deleted(await desk.store.archive.delete_traces(where)))
 
 
 async def export_traces(desk: Desk, call: Call[Nothing, TraceExportQuery, Nothing]) -> ASGIApp:
     """Answer all that are wanted, as a file."""
-    batches = desk.store.export_traces(filter_value(call.query))
+    batches = desk.store.archive.export_traces(filter_value(call.query))
     return await start_export(desk.exports, call.query.format, batches)
 
 
@@ -84,7 +84,7 @@ async def show_statistics(desk: Desk, call: Call[Nothing, StatisticsQuery, Nothi
     if not since < until:
         raise Conflict("since has to be before until")
     step_s = float(call.query.step or default_step(until - since))
-    return answer(tell(await desk.store.statistics(since, until, step_s), Statistics))
+    return answer(tell(await desk.store.archive.statistics(since, until, step_s), Statistics))
 
 
 def default_step(span_s: float) -> int:

@@ -43,7 +43,7 @@ async def test_a_form_without_its_token_changes_nothing(visitor: Visitor, path: 
         answer = await visitor.send(path, csrf=csrf, name="new", sure="yes")
         assert answer.status_code == 403
     assert len(visitor.store.rows) == 1
-    assert [visitor.store.bots, visitor.store.keys, visitor.store.bindings] == [{}, {}, {}]
+    assert [visitor.store.bots, visitor.store.keys, visitor.store.codes] == [{}, {}, {}]
     assert (await visitor.see("/admin")).status_code == 200, "the session goes on"
 
 

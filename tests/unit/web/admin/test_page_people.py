@@ -57,7 +57,7 @@ async def test_a_binding_token_comes_as_a_code_for_the_camera(visitor: Visitor) 
     page = await visitor.see("/admin/bots")
     assert "waits, expires in 9 min" in page.text
     await visitor.send("/admin/bindings/2/delete")
-    assert visitor.store.bindings == {}
+    assert visitor.store.codes == {}
 
 
 async def test_who_is_online_is_told_in_words(visitor: Visitor) -> None:
