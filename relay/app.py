@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,12 +20,14 @@ from relay.brokers import OpenBroker, open_broker
 from relay.clock import Clock, SystemClock
 from relay.errors import BrokerUnavailable, StoreError
 from relay.logs import configure, get_logger
+from relay.metrics import Metrics
 from relay.node.node import Node
 from relay.node.revocations import Revocations
 from relay.node.tracer import Tracer
 from relay.process import LoopLag, watch_process
 from relay.settings import Settings
 from relay.store.models import AccessKey, Bot
+from relay.store.retention import Janitor, Retention, Swept
 from relay.store.scopes import load_scope
 from relay.store.signing_key import signing_key
 from relay.store.store import Store
@@ -137,6 +140,11 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             every_s=settings.revocation_seconds,
             now=clock.now,
         )
+        janitor = Janitor(
+            partial(store.sweep, retention_of(settings)),
+            every_s=settings.sweep_seconds,
+            report=partial(_count_swept, node.metrics),
+        )
         relay = Relay(Starlette(), node, tracer, store, responder, revocations)
         relay.app.router.routes.extend(
             web_routes(
@@ -158,6 +166,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         loop = asyncio.get_running_loop()
         lag = LoopLag(node.metrics.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
         tracer.start()
+        janitor.start()
         lag.start()
         revocations.start()
         try:
@@ -166,10 +175,24 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             lag.stop()
             await revocations.stop()
             await node.drain()
+            await janitor.stop()
             await tracer.stop()
     finally:
         await brokers.aclose()
         await store.close()
+
+
+def retention_of(settings: Settings) -> Retention:
+    """Return what the settings say of traces that are to go."""
+    return Retention(
+        settings.trace_ttl_seconds, settings.trace_content_ttl_seconds, settings.trace_bytes_max
+    )
+
+
+def _count_swept(metrics: Metrics, swept: Swept) -> None:
+    metrics.traces_swept(
+        expired=swept.expired, crowded_out=swept.crowded_out, blanked=swept.blanked
+    )
 
 
 def _checks(relay: Relay, opened: OpenBroker) -> dict[str, Check]:

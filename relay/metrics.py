@@ -41,6 +41,15 @@ class Hop(StrEnum):
     """They are in the log, and no device was handed them."""
 
 
+class DeletedFor(StrEnum):
+    """Why traces were deleted without anybody asking for it."""
+
+    AGE = "age"
+    """They were older than traces are kept."""
+    SIZE = "size"
+    """They were the oldest of more than may be kept."""
+
+
 class Kind(StrEnum):
     """The types of Prometheus that are used."""
 
@@ -122,6 +131,17 @@ BACKLOG = Definition("relay_trace_backlog", Kind.GAUGE, "Trace rows that are not
 ROWS_LOST = Definition(
     "relay_trace_rows_lost_total", Kind.COUNTER, "Trace rows that will never be stored."
 )
+TRACES_DELETED = Definition(
+    "relay_traces_deleted_total",
+    Kind.COUNTER,
+    "Traces that this process deleted as the settings ask for.",
+    (("reason", DeletedFor),),
+)
+CONTENTS_DELETED = Definition(
+    "relay_trace_contents_deleted_total",
+    Kind.COUNTER,
+    "Traces whose texts it deleted, while the rest is kept.",
+)
 LAG_SECONDS = Definition(
     "relay_event_loop_lag_seconds",
     Kind.HISTOGRAM,
@@ -133,6 +153,7 @@ DEFINITIONS = (
     *(STREAMS, ACCEPTED, DELIVERED, DUPLICATES, MISSING, REPAIRS, REFUSALS),
     *(ACK_SECONDS, DELIVERY_SECONDS, FIRST_CHUNK_SECONDS),
     *(OPEN_STREAMS, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST, LAG_SECONDS),
+    *(TRACES_DELETED, CONTENTS_DELETED),
 )
 """Every metric, in the order in which they are told."""
 
@@ -245,6 +266,12 @@ class Metrics(Collector):
     def loop_lagged(self, seconds: float) -> None:
         """Count by how much the event loop was late."""
         self._histograms[LAG_SECONDS.name].observe([seconds])
+
+    def traces_swept(self, *, expired: int, crowded_out: int, blanked: int) -> None:
+        """Count the traces that were deleted for their age and for their size, and the texts."""
+        self._add(TRACES_DELETED, expired, DeletedFor.AGE)
+        self._add(TRACES_DELETED, crowded_out, DeletedFor.SIZE)
+        self._add(CONTENTS_DELETED, blanked)
 
     def render(self) -> bytes:
         """Return all of it as Prometheus reads it; `CONTENT_TYPE` says which format."""

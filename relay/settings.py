@@ -20,6 +20,7 @@ PREFIX: Final = "RELAY_"
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 TraceContent = Literal["full", "none"]
+OnOff = Literal["off", "on"]
 BindingPhoto = Literal["off", "data", "fetch"]
 SettingValue = str | int | float | tuple[str, ...]
 
@@ -29,6 +30,9 @@ FOREIGN: Final = frozenset({"RELAY_ACK_TIMEOUT_SECONDS", "RELAY_TOKEN", "RELAY_U
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 
 DATABASE_SCHEMES: Final = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg")
+
+KEPT_S_MAX: Final = 100 * 365 * 86400.0
+"""A century. What is kept longer is kept for ever, which is 0."""
 
 SECRET_CHARS_MIN: Final = 32
 """128 bits in hexadecimal."""
@@ -158,8 +162,37 @@ class Settings:
     log_level: LogLevel = field(
         default="info", metadata=_about("`debug`, `info`, `warning` or `error`.")
     )
+    trace_ttl_seconds: float = _setting(
+        30 * 86400.0,
+        "How long a trace is kept; 0 is for ever.",
+        "s",
+        at_least=0,
+        at_most=KEPT_S_MAX,
+    )
+    trace_content_ttl_seconds: float = _setting(
+        7 * 86400.0,
+        "How long a trace keeps the text of the answer; 0 is as long as the trace.",
+        "s",
+        at_least=0,
+        at_most=KEPT_S_MAX,
+    )
+    trace_bytes_max: int = _setting(
+        1024**3,
+        "How much all traces may take; the oldest go first. 0 is without a limit.",
+        "bytes",
+        at_least=0,
+    )
+    sweep_seconds: float = _setting(
+        60.0, "How often traces that are to go are deleted.", "s", at_least=0.1
+    )
     trace_content: TraceContent = field(
         default="full", metadata=_about("Whether traces keep the text of answers: `full`, `none`.")
+    )
+    otel: OnOff = field(
+        default="off",
+        metadata=_about(
+            "`on`: an OpenTelemetry span for each stream; where to, the standard `OTEL_*` say."
+        ),
     )
     revocation_seconds: float = _setting(
         2.0,
@@ -331,6 +364,7 @@ _BY_TYPE: Final[Mapping[str, _Parser]] = {
     "LogFormat": _choice(*get_args(LogFormat)),
     "LogLevel": _choice(*get_args(LogLevel)),
     "TraceContent": _choice(*get_args(TraceContent)),
+    "OnOff": _choice(*get_args(OnOff)),
     "BindingPhoto": _choice(*get_args(BindingPhoto)),
 }
 

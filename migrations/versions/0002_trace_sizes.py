@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_stream_traces_with_content",
         TABLE,
-        ["created_at", "id"],
+        ["created_at", "id", "size_bytes", "content_bytes"],
         sqlite_where=kept,
         postgresql_where=kept,
     )

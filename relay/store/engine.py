@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Final
 
 from sqlalchemy import Connection, event
@@ -81,6 +81,17 @@ class Database:
                 await asyncio.to_thread(lambda: sqlite3.connect(path).close())
             except sqlite3.Error as error:
                 raise StoreError(f"the database failed: {_first_line(error)}: {path}") from error
+
+    async def empty_wal(self) -> bool:
+        """Move SQLite's log into the database and cut it to nothing; True where that was done.
+
+        It holds what was in the pages before, also what was deleted. Nobody waits for it: where
+        somebody reads or writes just now, another time will do. Nothing to do on a server.
+        """
+        path = self.url.database
+        if not self.is_sqlite or not path or path == ":memory:" or path.startswith("file:"):
+            return True
+        return await asyncio.to_thread(_empty_wal, path)
 
     async def close(self) -> None:
         """Close all connections. The object is of no use afterwards."""
@@ -169,6 +180,8 @@ def _sqlite_connected(
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
     _use_wal(connection)
     cursor.execute("PRAGMA synchronous=NORMAL")
+    # What is deleted is overwritten with zeros, not only forgotten.
+    cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()
 
 
@@ -188,6 +201,16 @@ def _use_wal(connection: AsyncAdapt_aiosqlite_connection) -> None:
                 raise
         connection.run_async(_pause)
     cursor.close()
+
+
+def _empty_wal(path: str) -> bool:
+    try:
+        # Not from the pool: its connections wait, and would hold the write lock meanwhile.
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return not busy
 
 
 async def _pause(_connection: object) -> None:

@@ -127,6 +127,8 @@ class StreamTrace(Record, table=True):
             "ix_stream_traces_with_content",
             "created_at",
             "id",
+            "size_bytes",
+            "content_bytes",
             sqlite_where=text(WITH_CONTENT),
             postgresql_where=text(WITH_CONTENT),
         ),

@@ -17,6 +17,7 @@ from relay.store.engine import Database
 from relay.store.migrate import prepare
 from relay.store.models import AccessKey, AdminToken, Bot
 from relay.store.people import PeopleDesk
+from relay.store.retention import Retention, Swept, sweep
 from relay.store.standing import standing
 
 
@@ -208,6 +209,10 @@ class Store:
         """Return the trace with this id."""
         async with self._database.read() as session:
             return await trace_queries.get(session, trace_id)
+
+    async def sweep(self, retention: Retention) -> Swept:
+        """Delete traces, and texts of traces, that are no longer to be kept."""
+        return await sweep(self._database, retention, now=self._clock.now())
 
     async def trace_count(self) -> int:
         """Return how many traces there are."""
