@@ -17,6 +17,8 @@ class Wire:
 
     def __init__(self, port: int) -> None:
         self.mute = False
+        self.lost = asyncio.Event()
+        """Whether a reply was thrown away."""
         self.down = False
         self._target = port
         self._server: asyncio.Server | None = None
@@ -71,7 +73,9 @@ class Wire:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
-                if not (is_reply and self.mute):
+                if is_reply and self.mute:
+                    self.lost.set()
+                else:
                     writer.write(data)
                     await writer.drain()
         writer.close()
