@@ -99,8 +99,8 @@ def _caddy(
         put(snippet, "grace_period 10s", "grace_period 0.1s\n\tadmin off")
     )
     environ = {
-        "RELAY_SITE": f"http://127.0.0.1:{port}",
-        "RELAY_NODES": " ".join(f"127.0.0.1:{node}" for node in nodes),
+        "SITE": f"http://127.0.0.1:{port}",
+        "NODES": " ".join(f"127.0.0.1:{node}" for node in nodes),
         **dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(folder)),
     }
     return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"], environ
