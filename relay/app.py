@@ -31,6 +31,8 @@ from relay.store.retention import Janitor, Retention, Swept
 from relay.store.scopes import load_scope
 from relay.store.signing_key import signing_key
 from relay.store.store import Store
+from relay.telemetry.extra import open_spans
+from relay.telemetry.sink import SpanSink
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.binding.dialogue import BindingDialogue, photo_reader
 from relay.web.callers import Callers
@@ -123,7 +125,8 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
     brokers = AsyncExitStack()
     try:
         broker = await brokers.enter_async_context(open_broker(settings))
-        tracer = Tracer(store)
+        spans = open_spans() if settings.otel == "on" else None
+        tracer = Tracer(store if spans is None else SpanSink(store, spans))
         node = Node(
             clock=clock,
             broker=broker.ports,
@@ -177,6 +180,8 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             await node.drain()
             await janitor.stop()
             await tracer.stop()
+            if spans is not None:
+                await spans.close()
     finally:
         await brokers.aclose()
         await store.close()
@@ -222,7 +227,7 @@ def serve(settings: Settings, *, banner: Banner | None = None) -> None:
     Raises `StoreError` or `OSError` where it cannot start, before anything is printed.
     """
     configure(settings.log_format, settings.log_level)
-    for name in ("aiosqlite", "alembic", "sse_starlette", "uvicorn.error", "websockets"):
+    for name in ("aiosqlite", "alembic", "sse_starlette", "urllib3", "uvicorn.error", "websockets"):
         # Below a warning they log every frame, chunk and row, and these hold what people say.
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(_serve(settings, banner))
