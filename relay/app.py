@@ -24,6 +24,7 @@ from relay.metrics import Metrics
 from relay.node.node import Node
 from relay.node.revocations import Revocations
 from relay.node.tracer import Tracer
+from relay.operators import admin_routes
 from relay.process import LoopLag, watch_process
 from relay.settings import Settings
 from relay.store.models import AccessKey, Bot
@@ -33,6 +34,7 @@ from relay.store.signing_key import signing_key
 from relay.store.store import Store
 from relay.telemetry.extra import open_spans
 from relay.telemetry.sink import SpanSink
+from relay.web.admin.live_feed import LiveFeed
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.binding.dialogue import BindingDialogue, photo_reader
 from relay.web.callers import Callers
@@ -91,6 +93,7 @@ class Relay:
     store: Store
     responder: Responder
     revocations: Revocations
+    feed: LiveFeed
     draining: bool = False
 
     async def drain(self, seconds: float) -> None:
@@ -102,6 +105,7 @@ class Relay:
         await self.node.drain()
         await self._idle(FAREWELL_S)
         self.responder.end_all()
+        self.feed.end_all()
 
     async def _idle(self, seconds: float) -> None:
         try:
@@ -148,7 +152,8 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             every_s=settings.sweep_seconds,
             report=partial(_count_swept, node.metrics),
         )
-        relay = Relay(Starlette(), node, tracer, store, responder, revocations)
+        feed = LiveFeed(node.live)
+        relay = Relay(Starlette(), node, tracer, store, responder, revocations, feed)
         relay.app.router.routes.extend(
             web_routes(
                 node,
@@ -162,6 +167,11 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
                     now=clock.now,
                 ),
                 callers,
+            )
+        )
+        relay.app.router.routes.extend(
+            admin_routes(
+                store, node.live, relay.feed, settings, clock, restricted=revocations.check
             )
         )
         relay.app.router.routes.extend(health_routes(_checks(relay, broker)))

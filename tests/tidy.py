@@ -35,6 +35,7 @@ LAYERS: Mapping[str, int] = {
     "relay.web": 3,
     "relay.app": 4,
     "relay.brokers": 4,
+    "relay.operators": 4,
     "relay.cli": 4,
     "relay.doctor": 4,
     "relay.demo": 4,

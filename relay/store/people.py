@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,14 +22,21 @@ class PeopleDesk:
     """A part of `relay.admin.ports.AdminStore`.
 
     Every method raises `StoreError` where the database fails, and `NotFound` for an id that is
-    not there.
+    not there. `restricted` is awaited once a credential is worth less than before, so that what
+    lives by it ends here at once.
     """
 
-    __slots__ = ("_clock", "_database")
+    __slots__ = ("_clock", "_database", "_restricted")
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        restricted: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._restricted = restricted
 
     async def verify_admin(self, token: str) -> bool:
         """Whether this is an administrator's token that was not revoked."""
@@ -68,14 +76,18 @@ class PeopleDesk:
         async with self._database.write() as session:
             bot = await _existing_bot(session, bot_id)
             await bots.replace_token(session, bot, token, now=self._clock.now())
-            return Made(bot_record(bot), token)
+            made = Made(bot_record(bot), token)
+        await self._tell()
+        return made
 
     async def revoke_bot_token(self, bot_id: int) -> BotRecord:
         """Take a bot's token away, which ends its connection. Twice is as good as once."""
         async with self._database.write() as session:
             bot = await _existing_bot(session, bot_id)
             await bots.revoke(session, bot, now=self._clock.now())
-            return bot_record(bot)
+            record = bot_record(bot)
+        await self._tell()
+        return record
 
     # --- access keys ----------------------------------------------------------------------
 
@@ -107,7 +119,9 @@ class PeopleDesk:
         async with self._database.write() as session:
             row = await _existing_key(session, key_id)
             await access_keys.revoke(session, row, now=self._clock.now())
-            return key_record(row)
+            record = key_record(row)
+        await self._tell()
+        return record
 
     async def rescope_key(self, key_id: int, scope: Scope) -> KeyRecord:
         """Give a key another scope, which ends its live streams outside of it.
@@ -117,7 +131,13 @@ class PeopleDesk:
         async with self._database.write() as session:
             row = await _existing_key(session, key_id)
             await access_keys.rescope(session, row, scope)
-            return key_record(row)
+            record = key_record(row)
+        await self._tell()
+        return record
+
+    async def _tell(self) -> None:
+        if self._restricted is not None:
+            await self._restricted()
 
 
 def bot_record(bot: Bot) -> BotRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import text
 
@@ -173,10 +173,9 @@ class Store:
         async with self._database.read() as session:
             return await admin_tokens.is_active(session, admin_id)
 
-    @property
-    def people(self) -> PeopleDesk:
-        """Bots and access keys as operators keep them."""
-        return PeopleDesk(self._database, self._clock)
+    def people_desk(self, restricted: Callable[[], Awaitable[None]] | None = None) -> PeopleDesk:
+        """Return where operators keep bots and access keys; see `PeopleDesk` for `restricted`."""
+        return PeopleDesk(self._database, self._clock, restricted)
 
     async def standing(self, key_ids: Sequence[int], bot_ids: Sequence[int]) -> Standing:
         """Say which of these access keys and bots are valid: one look at the database."""

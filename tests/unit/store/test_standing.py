@@ -21,9 +21,9 @@ async def ask(store: Store, keys: list[int], bots: list[int]) -> Standing:
 
 async def test_a_valid_key_has_its_scope_and_a_bot_its_credential(store: Store) -> None:
     """The credential is the one that its identity carries."""
-    await store.people.create_key("a", EVERYTHING)
-    await store.people.create_key("b", SCOPE)
-    made = await store.people.create_bot("Nova", user_id=None)
+    await store.people_desk().create_key("a", EVERYTHING)
+    await store.people_desk().create_key("b", SCOPE)
+    made = await store.people_desk().create_bot("Nova", user_id=None)
     bot = await store.bot_by_token(made.secret)
     assert bot is not None
     assert await ask(store, [1, 2, 99], [1, 99]) == Standing(
@@ -38,7 +38,7 @@ async def test_a_key_that_is_off_or_revoked_is_not_valid(
     database: Database, store: Store, change: dict[str, object]
 ) -> None:
     """Either is enough."""
-    await store.people.create_key("a", EVERYTHING)
+    await store.people_desk().create_key("a", EVERYTHING)
     async with database.write() as session:
         row = await session.get(AccessKey, 1)
         assert row is not None
@@ -51,7 +51,7 @@ async def test_a_bot_with_another_token_has_another_credential(
     database: Database, store: Store
 ) -> None:
     """And one whose token was revoked has none that anybody could have come with."""
-    desk: PeopleDesk = store.people
+    desk: PeopleDesk = store.people_desk()
     await desk.create_bot("Nova", user_id=None)
     seen = [(await ask(store, [], [1])).bots[1]]
     await desk.rotate_bot_token(1)
