@@ -25,6 +25,12 @@ BUSY_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 10.0
 """How long PostgreSQL may take for a statement; asyncpg by itself waits for ever."""
 
+CONNECTIONS_MAX: Final = 15
+"""How many connections to PostgreSQL one relay opens at most; its own default serves 97 in all."""
+
+POOL_TIMEOUT_S: Final = 5.0
+"""How long to wait for one of them. While the server hangs, everybody would queue behind it."""
+
 WAL_ATTEMPTS: Final = 100
 """How often a fresh SQLite file is tried, within the same time."""
 
@@ -33,13 +39,16 @@ _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+async
 
 
 class Database:
-    """An open database. `read` and `write` are its two kinds of transaction."""
+    """An open database. `read` and `write` are its two kinds of transaction.
+
+    `command_timeout_s` is for PostgreSQL; None is `COMMAND_TIMEOUT_S`.
+    """
 
     __slots__ = ("engine", "url")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, command_timeout_s: float | None = None) -> None:
         self.url = database_url(url)
-        self.engine = _engine(self.url)
+        self.engine = _engine(self.url, command_timeout_s or COMMAND_TIMEOUT_S)
 
     @property
     def is_sqlite(self) -> bool:
@@ -154,7 +163,7 @@ def _first_line(error: BaseException | None) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL, command_timeout_s: float) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(engine.sync_engine, "connect", _sqlite_connected)
@@ -167,7 +176,10 @@ def _engine(url: URL) -> AsyncEngine:
     return create_async_engine(
         url,
         pool_pre_ping=True,
-        connect_args={"command_timeout": COMMAND_TIMEOUT_S, "timeout": COMMAND_TIMEOUT_S},
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={"command_timeout": command_timeout_s, "timeout": COMMAND_TIMEOUT_S},
     )
 
 

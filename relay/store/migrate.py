@@ -18,6 +18,9 @@ from relay.store.engine import Database, database_errors, writing
 ADVISORY_LOCK: Final = 0x72656C6179  # "relay"
 """PostgreSQL's lock that lets one migration run at a time."""
 
+UPGRADE_TIMEOUT_S: Final = 3600.0
+"""How long a step of an upgrade may take: rewriting a large table, waiting for another upgrade."""
+
 
 def migrations_folder() -> Path:
     """Return where the migrations are: `relay/_migrations` in a wheel, else the checkout's own.
@@ -37,7 +40,7 @@ async def upgrade(url: str) -> str:
     Any number of processes may do so at once: one migrates, the others wait and find it done.
     Raises `StoreError` where the database is newer than this relay, or fails.
     """
-    database = Database(url)
+    database = Database(url, command_timeout_s=UPGRADE_TIMEOUT_S)
     try:
         await upgrade_database(database)
     finally:

@@ -72,6 +72,40 @@ async def test_an_upgrade_waits_for_the_advisory_lock(postgres_url: str) -> None
     await database.close()
 
 
+async def test_an_upgrade_may_take_longer_than_a_statement_of_the_relay(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other upgrade that it waits for needs twice the relay's timeout here."""
+    monkeypatch.setattr(engine, "COMMAND_TIMEOUT_S", 0.2)
+    database = Database(postgres_url, command_timeout_s=10)
+    async with database.engine.connect() as connection:
+        await connection.execute(text("SELECT pg_advisory_lock(:k)"), {"k": 0x72656C6179})
+        waiting = asyncio.create_task(upgrade(postgres_url))
+        query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        while (await connection.execute(query)).scalar_one() == 0:
+            assert not waiting.done()
+        await connection.execute(text("SELECT pg_sleep(0.4)"))
+        await connection.execute(text("SELECT pg_advisory_unlock_all()"))
+    assert await waiting == head_revision()
+    await database.close()
+
+
+async def test_a_pool_that_is_used_up_is_an_outage_and_no_endless_queue(
+    store: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every connection is busy: the next asker is told so. One that comes back serves again."""
+    monkeypatch.setattr(engine, "CONNECTIONS_MAX", 2)
+    monkeypatch.setattr(engine, "POOL_TIMEOUT_S", 0.1)
+    small = await Store.open(postgres_url)
+    pool = small._database.engine  # noqa: SLF001 - its connections are what runs out
+    async with pool.connect():
+        async with pool.connect():
+            with pytest.raises(StoreError, match="QueuePool limit of size 2 overflow 0 reached"):
+                await small.ping()
+        await small.ping()
+    await small.close()
+
+
 async def test_a_migration_that_fails_leaves_nothing(postgres_url: str) -> None:
     """One transaction for the whole schema."""
     database = Database(postgres_url)
