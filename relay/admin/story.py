@@ -134,7 +134,7 @@ def told(row: TraceRow) -> Iterator[str]:
 def _reached(row: TraceRow) -> str:
     total = row.sdk_total_chunks or row.sdk_chunk_count
     if not total:
-        return "The bot sent no chunk."
+        return "There was no chunk."
     if row.sse_chunk_count == total and not row.missing_sequences:
         return "The only chunk reached the device." if total == 1 else (
             f"All {total} chunks reached the device."

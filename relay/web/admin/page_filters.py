@@ -12,6 +12,11 @@ from typing import Final
 from urllib.parse import urlencode
 
 from relay.admin.traces import TraceFilter, TraceOrder, TraceQuery
+from relay.metrics import Hop
+from relay.node.record import BOTH_HOPS
+from relay.protocol.forensics import LossPosition
+from relay.protocol.report import RepairedBy
+from relay.protocol.status import Outcome, Status
 
 PAGE_ROWS: Final = 50
 VALUE_CHARS_MAX: Final = 512
@@ -25,15 +30,12 @@ SPANS: Final[Mapping[str, tuple[str, float]]] = {
 """Spans up to now, by their name in the address."""
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "status": ("pending", "active", "ending", "completed", "anomaly"),
-    "outcome": (
-        "completed", "repaired", "incomplete", "failed", "idle", "bot_gone", "bot_offline",
-        "unbound", "bound", "cancelled", "lost",
-    ),
-    "loss_position": ("head", "middle", "tail", "mixed"),
-    "loss_hop": ("bot_to_relay", "relay_to_device", "both"),
-    "repaired_by": ("summary", "retransmit"),
-}  # fmt: skip
+    "status": tuple(status.label for status in Status),
+    "outcome": tuple(Outcome),
+    "loss_position": tuple(LossPosition),
+    "loss_hop": (*Hop, BOTH_HOPS),
+    "repaired_by": tuple(RepairedBy),
+}
 """What can be chosen; every other filter is typed."""
 
 TYPED: Final = ("user_id", "message_id", "agent_id", "sdk_version", "anomaly")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
-import structlog
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,6 +23,7 @@ from relay.errors import (
     StoreError,
     Unauthorized,
 )
+from relay.logs import get_logger
 from relay.web.admin.gate import AdminGate, AdminSession
 from relay.web.admin.page_render import NO_STORE, Renderer
 from relay.web.admin.problems import CsrfFailed, TooManyAttempts
@@ -46,7 +46,7 @@ NOTICES: Final[Mapping[str, str]] = {
 }
 """What a page says after something was done, by the name in its address: never a given text."""
 
-_log = structlog.get_logger("relay.admin")
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def error_page(renderer: Renderer, error: RelayError) -> Response:
         case _:
             cause = "the database" if isinstance(error, StoreError) else "the relay"
             status, message = 503, f"{cause} cannot answer right now; try again in a moment"
-            _log.warning("admin page failed", kind=type(error).__name__)
+            _logger.warning("admin_page_failed", kind=type(error).__name__)
     response = renderer.page("error.html", status, code=status, message=message)
     response.headers.update(headers)
     return response

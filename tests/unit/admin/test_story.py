@@ -99,7 +99,7 @@ def test_a_trace_without_an_analysis_still_says_where() -> None:
 def test_a_bot_that_was_offline_sent_nothing() -> None:
     """And it is said why."""
     row = answer(0, sdk_chunk_count=0, sdk_total_chunks=None, outcome="bot_offline")
-    assert list(told(row)) == ["The bot sent no chunk.", "The bot was not connected."]
+    assert list(told(row)) == ["There was no chunk.", "The bot was not connected."]
 
 
 def test_long_waits_in_the_relay_are_told() -> None:
