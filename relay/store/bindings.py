@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, cast
 
 import msgspec
@@ -46,10 +47,8 @@ up."""
 class _Refused(Exception):
     """Ends the transaction, and with it all that it has done."""
 
-    def __init__(self, result: Redeemed, bot: Bot | None = None) -> None:
-        self.redemption = Redemption(
-            result, bot.id if bot is not None else None, bot.name if bot is not None else ""
-        )
+    def __init__(self, redemption: Redemption) -> None:
+        self.redemption = redemption
 
 
 class BindingDesk:
@@ -142,20 +141,23 @@ class BindingDesk:
         # Whoever comes second waits here, and then reads what the first one wrote.
         row = (await session.exec(found.with_for_update())).one_or_none()
         if row is None:
-            raise _Refused(Redeemed.UNKNOWN)
+            return Redemption(Redeemed.UNKNOWN)
         locked = select(Bot).where(col(Bot.id) == row.bot_id).with_for_update()
         bot = (await session.exec(locked)).one_or_none()
         if bot is None:
-            raise _Refused(Redeemed.UNKNOWN)
+            return Redemption(Redeemed.UNKNOWN)
+        # Read now: after a flush that failed nothing can be read of a row any more.
+        bound = Redemption(Redeemed.BOUND, bot.id, bot.name)
         if row.used_at is not None:
-            raise _Refused(Redeemed.USED, bot)
+            return replace(bound, result=Redeemed.USED)
         if row.expires_at <= moment(now):
-            raise _Refused(Redeemed.EXPIRED, bot)
+            return replace(bound, result=Redeemed.EXPIRED)
         if bot.rokid_user_id not in (None, user_id):
-            raise _Refused(Redeemed.BOT_TAKEN, bot)
+            return replace(bound, result=Redeemed.BOT_TAKEN)
+        taken = replace(bound, result=Redeemed.USER_TAKEN)
         other = await bots.by_user(session, user_id)
         if other is not None and other.id != bot.id:
-            raise _Refused(Redeemed.USER_TAKEN, bot)
+            return taken
         row.used_at, row.user_id, row.device_id = moment(now), user_id, device_id
         bot.rokid_user_id, bot.rokid_device_id = user_id, device_id
         bot.updated_at = moment(now)
@@ -165,8 +167,8 @@ class BindingDesk:
             await session.flush()
         except IntegrityError:
             # Bound to another bot since the look above: the column is unique.
-            raise _Refused(Redeemed.USER_TAKEN, bot) from None
-        return Redemption(Redeemed.BOUND, bot.id, bot.name)
+            raise _Refused(taken) from None
+        return bound
 
     async def remember(self, context: BindingContext) -> None:
         """Keep in mind, over restarts too, that a photo was asked for here."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select
 
-from relay.admin.binding import BindingContext, Redeemed
+from relay.admin.binding import BindingContext, Redeemed, Redemption
 from relay.admin.people import BindingRecord, Made
 from relay.clock import ManualClock
 from relay.devices.binding_code import find_code, is_code
 from relay.errors import BadRequest, NotFound, StoreError
-from relay.store import bindings
+from relay.store import bindings, bots
 from relay.store.bindings import BindingDesk, code_hash, new_code
 from relay.store.engine import Database
 from relay.store.models import BindingPlace, BindingToken, Bot
@@ -157,6 +157,27 @@ async def test_a_user_has_one_bot(desk: BindingDesk, store: Store, bot_id: int) 
     await add_bot(store, "other", user_id="U1")
     made = await desk.create_binding(bot_id)
     assert await redeem(desk, made, "U1") is Redeemed.USER_TAKEN
+    assert await redeem(desk, made, "U2") is Redeemed.BOUND
+
+
+async def test_a_user_who_got_a_bot_meanwhile_is_told_so(
+    desk: BindingDesk,
+    database: Database,
+    store: Store,
+    bot_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the look and the write, as only a server lets it happen: the column is unique."""
+
+    async def not_yet(*_: object) -> None:
+        return None
+
+    await add_bot(store, "other", user_id="U1")
+    made = await desk.create_binding(bot_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(bots, "by_user", not_yet)
+        redemption = await desk.redeem(code_of(made), user_id="U1", device_id=DEVICE)
+    assert redemption == Redemption(Redeemed.USER_TAKEN, bot_id, "weather")
     assert await redeem(desk, made, "U2") is Redeemed.BOUND
 
 
