@@ -228,7 +228,7 @@ class Settings:
         values: dict[str, SettingValue] = {}
         for name, item in known.items():
             given = overrides.pop(item.name, None)
-            raw = environ.get(name) if given is None else _raw(given)
+            raw = environ.get(name) if given is None else as_variable(given)
             if raw is not None and raw.strip():
                 values[item.name] = _parse(name, raw.strip(), item)
         if overrides:
@@ -251,7 +251,8 @@ def _unknown(name: str, known: tuple[str, ...]) -> SettingsError:
     return SettingsError(name, "...", f"there is no such setting; did you mean {near}?")
 
 
-def _raw(value: SettingValue) -> str:
+def as_variable(value: SettingValue) -> str:
+    """Return a value as its environment variable holds it."""
     match value:
         case tuple():
             return ",".join(value)
@@ -372,27 +373,3 @@ _BY_TYPE: Final[Mapping[str, _Parser]] = {
 def without_password(url: str) -> str:
     """Return the URL as it may be printed: its password, if any, is replaced by `***`."""
     return _PASSWORD.sub(r"\1:***", url)
-
-
-def settings_table() -> str:
-    """Return every setting with its default, unit and meaning, as a Markdown table."""
-    rows = [("variable", "default", "unit", "meaning"), ("---", "---", "---", "---")]
-    for item in fields(Settings):
-        default = (
-            ""
-            if item.name == "secret" or item.default == ()
-            else f"`{_raw(cast('SettingValue', item.default))}`"
-        )
-        unit, about = item.metadata["unit"], item.metadata["about"]
-        rows.append((f"`{PREFIX}{item.name.upper()}`", default, unit, about))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def changed_settings(settings: Settings) -> str:
-    """Return what differs from the defaults as `NAME=value` lines; secrets are hidden."""
-    lines = []
-    for item in fields(settings):
-        value = cast("SettingValue", getattr(settings, item.name))
-        if item.name != "secret" and value != item.default:
-            lines.append(f"{PREFIX}{item.name.upper()}={without_password(_raw(value))}\n")
-    return "".join(lines)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli.common import Database, open_store, settings_of
-from relay.settings import Settings, changed_settings, settings_table
+from relay.cli.common import AsJson, Database, open_store, print_json, settings_of
+from relay.settings import Settings
+from relay.settings_printed import changed_settings, settings_list, settings_table
 
 if TYPE_CHECKING:
     from relay.store.dev import DevTokens
@@ -104,8 +105,12 @@ def demo(
     sys.exit(conclude(console, rows))
 
 
-def settings() -> None:
+def settings(*, json: AsJson = False) -> None:
     """Print every setting, and those that the environment changes."""
-    changed = changed_settings(settings_of())
+    here = settings_of()
+    if json:
+        print_json(settings_list(here))
+        return
+    changed = changed_settings(here)
     typer.echo(settings_table())
     typer.echo(f"Set here:\n{changed}" if changed else "Nothing is set here.", nl=not changed)

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
-from pathlib import Path
+from dataclasses import FrozenInstanceError
 
 import pytest
 
-from relay import settings as module
 from relay.errors import SettingsError
-from relay.settings import Settings, changed_settings, settings_table, without_password
-
-DOCS = Path(module.__file__).parents[1] / "docs" / "settings.md"
+from relay.settings import Settings, without_password
+from relay.settings_printed import changed_settings
 
 
 def read(**environ: str) -> Settings:
@@ -172,26 +169,7 @@ def test_a_url_is_printed_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
 
 
-def test_only_what_differs_from_the_defaults_is_listed() -> None:
-    """Nothing is, where nothing was set."""
-    assert changed_settings(read()) == ""
-    assert changed_settings(read(RELAY_IDLE_SECONDS="30")) == "RELAY_IDLE_SECONDS=30\n"
-
-
 def test_settings_do_not_change() -> None:
     """Parts of the relay keep what they were given."""
     with pytest.raises(FrozenInstanceError):
         read().port = 1  # type: ignore[misc]
-
-
-def test_every_setting_is_in_the_table_with_its_meaning() -> None:
-    """One row each, in the order of the fields."""
-    rows = settings_table().splitlines()[2:]
-    names = [f"RELAY_{item.name.upper()}" for item in fields(Settings)]
-    assert [row.split("`")[1] for row in rows] == names
-    assert all(row.split(" | ")[3].strip(" |") for row in rows)
-
-
-def test_the_documentation_holds_the_table_that_is_printed() -> None:
-    """`relay settings` and docs/settings.md never disagree."""
-    assert settings_table() in DOCS.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 
 import pytest
@@ -19,3 +20,9 @@ def test_a_database_is_upgraded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -
         rows = other.execute("SELECT version_num FROM alembic_version").fetchall()
         other.close()
         assert rows == [(head_revision(),)]
+
+
+def test_an_upgrade_is_told_to_programs(relay: Relay) -> None:
+    """Which database, and at which schema it is now."""
+    told = json.loads(relay("db", "upgrade", "--json").out)
+    assert told == {"database": "sqlite+aiosqlite:///relay.db", "schema": head_revision()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.settings import settings_table
+from relay.settings_printed import settings_table
 from tests.support.command_line import Relay
 
 
@@ -94,3 +94,5 @@ def test_the_settings_are_printed_with_what_is_set_here(
     monkeypatch.setenv("RELAY_SECRET", "canary" * 8)
     out = relay("settings").out
     assert out == f"{settings_table()}\nSet here:\nRELAY_IDLE_SECONDS=30\n"
+    told = {setting["variable"]: setting for setting in json.loads(relay("settings", "--json").out)}
+    assert told["RELAY_IDLE_SECONDS"]["value"] == 30
