@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LEVELS = {"debug", "info", "warning", "error", "exception"}
 IDS = {"stream_id", "trace_id", "bot_id", "access_key_id"}
-ROW = re.compile(r"^\| `(?P<event>\w+)` \| (?P<level>\w+) \| (?P<fields>[^|]*) \|")
+ROW = re.compile(r"^\| `(?P<event>\w+)` \| (?P<level>[\w, ]+) \| (?P<fields>[^|]*) \|")
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,9 @@ def test_the_table_names_every_event_and_no_other(lines: list[Line]) -> None:
 def test_the_table_has_the_levels(lines: list[Line]) -> None:
     """An exception is an error."""
     table = documented()
-    wrong = [line.where for line in lines if table[line.event][0] != line.level]
-    assert wrong == []
+    for event, (levels, _) in table.items():
+        told = {line.level for line in lines if line.event == event}
+        assert told == set(levels.split(", ")), event
 
 
 def test_the_table_has_the_fields(lines: list[Line]) -> None:
@@ -80,7 +81,10 @@ def test_the_table_has_the_fields(lines: list[Line]) -> None:
     for event, (_, fields) in table.items():
         calls = [line for line in lines if line.event == event]
         told = set().union(*(line.fields for line in calls))
-        assert told - IDS == fields - IDS, event
+        if any(line.names for line in calls):
+            assert told - IDS <= fields - IDS, event
+        else:
+            assert told - IDS == fields - IDS, event
         for line in calls:
             assert line.names or line.fields & IDS == fields & IDS, line.where
 
