@@ -36,7 +36,7 @@ def serve(
     tokens = asyncio.run(_dev_tokens(settings)) if dev else None
     banner = partial(_dev_banner, settings.host, tokens) if tokens else None
 
-    from relay.app import serve as run
+    from relay.server import serve as run
 
     run(settings, banner=banner)
 

@@ -22,9 +22,9 @@ def relay(
         if name.startswith("RELAY_"):
             monkeypatch.delenv(name)
     relay = Relay(tmp_path, capsys)
-    app = ModuleType("relay.app")
-    app.__dict__["serve"] = lambda settings, *, banner: relay.served.append(
+    server = ModuleType("relay.server")
+    server.__dict__["serve"] = lambda settings, *, banner: relay.served.append(
         (settings, banner(settings.port or 4711) if banner else None)
     )
-    monkeypatch.setitem(sys.modules, "relay.app", app)
+    monkeypatch.setitem(sys.modules, "relay.server", server)
     return relay

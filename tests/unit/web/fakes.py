@@ -14,12 +14,12 @@ from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from relay.app import server_config
 from relay.broker.memory import memory_broker
 from relay.clock import SystemClock
 from relay.errors import StoreError
 from relay.node.node import Node
 from relay.node.tracer import Tracer, TraceRow
+from relay.server import server_config
 from relay.settings import Settings
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.listener import listen

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from relay.app import server_config
+from relay.server import server_config
 from relay.web.hardening import HEAD_BYTES_MAX, HEAD_DEADLINE_S, UNREAD_BYTES_MAX, HardenedHttp
 from relay.web.listener import listen
 

@@ -1,0 +1,106 @@
+"""Runs a relay behind a listening socket, from its first request to the end of its drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from relay.app import FAREWELL_S, open_relay
+from relay.logs import configure
+from relay.settings import Settings
+from relay.web.hardening import HEAD_BYTES_MAX, HardenedHttp, HardenedWebSocket
+from relay.web.listener import listen
+from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
+
+Banner = Callable[[int], str]
+"""Makes what is printed below the address, given the port that was really taken."""
+
+
+def serve(settings: Settings, *, banner: Banner | None = None) -> None:
+    """Run the relay until SIGTERM or SIGINT. `banner` is asked for once it can be reached.
+
+    Raises `StoreError` or `OSError` where it cannot start, before anything is printed.
+    """
+    configure(settings.log_format, settings.log_level)
+    for name in ("aiosqlite", "alembic", "sse_starlette", "urllib3", "uvicorn.error", "websockets"):
+        # Below a warning they log every frame, chunk and row, and these hold what people say.
+        logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.run(_serve(settings, banner))
+
+
+async def _serve(settings: Settings, banner: Banner | None) -> None:
+    listener = listen(settings.host, settings.port)
+    try:
+        async with open_relay(settings) as relay:
+            server = uvicorn.Server(server_config(relay.app, settings.trusted_proxies))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.005)
+            if server.started:
+                # What was imported is no garbage; searching it stops every stream for 0.15 s.
+                gc.collect()
+                gc.freeze()
+                _announce(listener, banner)
+                await _until_told_to_stop(serving)
+                for accepting in server.servers:
+                    accepting.close()
+                await relay.drain(max(0.0, settings.drain_seconds - 2 * FAREWELL_S))
+            server.should_exit = True
+            await serving
+    finally:
+        listener.close()
+
+
+def server_config(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+    """Return how uvicorn is run. The reasons are in docs/architecture.md.
+
+    From `trusted_proxies`, `X-Forwarded-For` and `X-Forwarded-Proto` say who calls; from
+    everybody else they are ignored, for whoever is locked out would only make up another.
+    """
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        http=HardenedHttp,
+        h11_max_incomplete_event_size=2 * HEAD_BYTES_MAX,  # ours is the limit that says why
+        ws=HardenedWebSocket,
+        ws_max_size=SUMMARY_FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        ws_ping_interval=10.0,
+        ws_ping_timeout=10.0,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        reset_contextvars=True,
+        timeout_graceful_shutdown=FAREWELL_S,
+    )
+
+
+async def _until_told_to_stop(serving: asyncio.Task[None]) -> None:
+    """Wait for a signal; a second one ends the drain at once, as people who press ^C expect."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # In place of uvicorn's handlers, which would close every socket before the drain.
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+
+
+def _announce(listener: socket.socket, banner: Banner | None) -> None:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{host}:{port}", flush=True)  # noqa: T201 - the output
+    if banner:
+        print(banner(port), flush=True)  # noqa: T201 - as above
