@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,21 @@ async def test_the_parts_fit_together(tmp_path: Path) -> None:
         row = await relay.store.archive.find_trace(str(session_id))
         assert row is not None
         assert (row.stream_id, row.outcome, row.sse_content) == (session_id, "completed", "hello")
+
+
+async def test_old_traces_are_swept_as_the_settings_ask(tmp_path: Path) -> None:
+    """While the relay runs; the metrics tell."""
+    often = settings(tmp_path, trace_ttl_seconds=10.0, sweep_seconds=0.1)
+    async with open_relay(often) as relay:
+        await relay.store.write_traces(
+            [trace_row(1), replace(trace_row(2), created_at=time.time())]
+        )
+        deleted = b'relay_traces_deleted_total{reason="age"} 1.0'
+        async with asyncio.timeout(EXIT_S):
+            while deleted not in relay.node.metrics.render():  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+        assert await relay.store.trace("trace-1") is None
+        assert await relay.store.trace("trace-2") is not None
 
 
 async def test_a_relay_is_ready_until_it_drains(tmp_path: Path) -> None:

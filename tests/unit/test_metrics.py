@@ -157,6 +157,15 @@ def test_what_is_so_now_is_asked_for_at_each_look() -> None:
         assert [look[name, frozenset()] for name in names] == list(expected)
 
 
+def test_deleted_traces_are_counted_by_why() -> None:
+    """And texts that went alone, by themselves."""
+    metrics = Metrics(Now)
+    metrics.traces_swept(expired=2, crowded_out=3, blanked=5)
+    assert value(metrics, "relay_traces_deleted_total", reason="age") == 2
+    assert value(metrics, "relay_traces_deleted_total", reason="size") == 3
+    assert value(metrics, "relay_trace_contents_deleted_total") == 5
+
+
 def test_every_series_is_there_from_the_start() -> None:
     """A rate over a series that appears with its first value would miss that value."""
     before = told(Metrics(Now))

@@ -194,3 +194,35 @@ def test_the_timeouts_are_those_of_the_documentation() -> None:
     """5 s for SQLite's lock, and never for ever for PostgreSQL."""
     assert engine.BUSY_TIMEOUT_S == 5
     assert 0 < engine.COMMAND_TIMEOUT_S <= 30
+
+
+async def test_the_log_is_cut_where_nobody_is_in_the_way(
+    database: Database, tmp_path: Path
+) -> None:
+    """And nobody waits for it: another reader, and it is left for another time."""
+    log = tmp_path / "relay.db-wal"
+    async with database.write() as session:
+        await (await session.connection()).execute(text("UPDATE bots SET name = name"))
+        query = text("INSERT INTO admin_tokens VALUES (1, 'p', 'h', '2026-01-01', NULL)")
+        await (await session.connection()).execute(query)
+    async with database.read() as session:
+        await (await session.connection()).execute(text("SELECT count(*) FROM admin_tokens"))
+        assert not await database.empty_wal()
+        assert log.stat().st_size > 0
+    assert await database.empty_wal()
+    assert log.stat().st_size == 0
+
+
+async def test_without_a_file_there_is_no_log_to_cut() -> None:
+    """A database in memory, or a server."""
+    for url in ("sqlite+aiosqlite://", "postgresql+asyncpg://nobody@127.0.0.1:1/none"):
+        database = Database(url)
+        assert await database.empty_wal()
+        await database.close()
+
+
+async def test_a_log_that_cannot_be_cut_is_no_failure(tmp_path: Path) -> None:
+    """The next sweep tries again."""
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/none/relay.db")
+    assert not await database.empty_wal()
+    await database.close()

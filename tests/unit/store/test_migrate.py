@@ -5,14 +5,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Row, text
 
 import relay
 from relay.errors import StoreError
 from relay.store import migrate
-from relay.store.engine import Database
+from relay.store.engine import Database, writing
 from relay.store.migrate import (
     current_revision,
     head_revision,
@@ -20,7 +25,8 @@ from relay.store.migrate import (
     prepare,
     upgrade,
 )
-from tests.support.store import schema_differences
+from relay.store.traces import upsert_batch
+from tests.support.store import NOW, schema_differences, trace_row
 
 
 async def test_the_migrated_schema_equals_the_models(database: Database) -> None:
@@ -127,3 +133,37 @@ async def test_a_fresh_file_is_waited_for_as_any_other(tmp_path: Path) -> None:
     for number in range(12):
         url = f"sqlite+aiosqlite:///{tmp_path}/{number}.db"
         await asyncio.gather(*(upgrade(url) for _ in range(4)))
+
+
+async def test_traces_of_an_older_relay_are_measured(url: str) -> None:
+    """What an upgrade fills in is what a row gets that is written today."""
+    database = Database(url)
+    rows = [
+        trace_row(1, missing_sequences=[], sdk_content="🦞" * 7),
+        trace_row(2, missing_sequences=[0, 8, 9], anomaly=None),
+    ]
+    await prepare(database)
+    await upsert_batch(database, rows, now=NOW)
+    query = text(
+        "SELECT missing_count, content_bytes, size_bytes FROM stream_traces ORDER BY trace_id"
+    )
+
+    async def measured() -> Sequence[Row[Any]]:
+        async with database.read() as session:
+            return (await (await session.connection()).execute(query)).all()
+
+    written = await measured()
+    for step in ("downgrade", "0001"), ("upgrade", "head"):
+        async with writing(database.engine).begin() as connection:
+            await connection.run_sync(alembic, *step)
+    assert await measured() == written
+    assert await schema_differences(database) == []
+    await database.close()
+
+
+def alembic(connection: Connection, direction: str, revision: str) -> None:
+    """Run a migration on this connection."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    config.attributes["connection"] = connection
+    (command.upgrade if direction == "upgrade" else command.downgrade)(config, revision)
