@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,10 @@ from tests.support.bots import RawBot, raw_bot, stream_of
 from tests.support.glasses import Glasses, assert_finished, question
 from tests.support.incident import load_incident
 from tests.support.proxies import Proxy, put, running_proxy
-from tests.support.server import RelayServer
+from tests.support.redis import RedisServer, own_redis
+from tests.support.server import RelayServer, Seed, running
+
+__all__ = ["own_redis"]
 
 TURN = load_incident()[1]
 PLANTED_S = 2.0
@@ -243,6 +246,43 @@ async def test_a_relay_that_takes_no_connection_is_passed_over(
         for _ in range(4):
             async with raw_bot(front) as bot:
                 await in_lockstep(front, bot)
+
+
+def established(port: int) -> int:
+    """How many connections a server on this port has."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+@pytest.mark.needs("redis-server")
+async def test_two_relays_that_share_redis_are_one_behind_the_proxy(
+    kind: str, seed: Seed, tmp_path: Path, own_redis: RedisServer
+) -> None:
+    """The bot is at one of them, devices are at both, and every device reads as it is written."""
+    with running(seed, tmp_path / "one", broker_url=own_redis.url) as one:
+        shared = f"sqlite+aiosqlite:///{one.database}"
+        with (
+            running(
+                seed, tmp_path / "other", broker_url=own_redis.url, database_url=shared
+            ) as other,
+            running_proxy(kind, tmp_path / kind, [one.port, other.port]) as proxy,
+        ):
+            front = proxy.before(one)
+            async with raw_bot(front) as bot, AsyncExitStack() as opened:
+                answers = []
+                for number in range(4):
+                    asking = glasses_of(front).ask(question(front.bot().user_id))
+                    answers.append(await opened.enter_async_context(asking))
+                    stream_id = stream_of(await bot.command(number))
+                    assert stream_id == answers[-1].stream_id
+                assert min(established(one.port), established(other.port)) >= 2
+                for sequence, content in enumerate(TURN.chunks[:10]):
+                    for answer in answers:
+                        await bot.chunk(answer.stream_id, sequence, content)
+                        await answer.until(lambda answer: len(answer.pieces) > sequence)  # noqa: B023
+                for answer in answers:
+                    await bot.end(answer.stream_id, TURN.chunks[:10])
+                    assert_finished(await answer.read())
 
 
 # --- what the relay is sent -----------------------------------------------------------------------
