@@ -15,7 +15,7 @@ from relay.clock import ManualClock
 from relay.node.tracer import TraceRow
 from relay.web.admin.gate import AdminGate, AdminSession, SessionReader
 from relay.web.admin.live_feed import LiveFeed
-from relay.web.admin.lockout import Lockout
+from relay.web.admin.lockout import ATTEMPTS_MAX, Lockout
 from relay.web.admin.routes import admin_api_routes
 from relay.web.auth import header
 from tests.support.admin import ADMIN_TOKEN, NOW, FakeAdminStore, FakeLive
@@ -64,13 +64,18 @@ async def admin_api(
     rows: Iterable[TraceRow] = (),
     streams: Iterable[LiveStream] = (),
     *,
+    live: FakeLive | None = None,
+    attempts_max: int = ATTEMPTS_MAX,
     headers: dict[str, str] = BEARER,
     sessions: SessionReader | None = None,
     feed_interval_s: float = 0.005,
 ) -> AsyncIterator[Api]:
     """Put the API together."""
-    store, live, clock = FakeAdminStore(rows), FakeLive(list(streams)), ManualClock(NOW)
-    gate = AdminGate(store, sessions or FakeSessions(), Lockout(clock.now))
+    store, clock = FakeAdminStore(rows), ManualClock(NOW)
+    live = live or FakeLive(list(streams))
+    gate = AdminGate(
+        store, sessions or FakeSessions(), Lockout(clock.now, attempts_max=attempts_max)
+    )
     feed = LiveFeed(live, interval_s=feed_interval_s, recheck_s=feed_interval_s)
     app = Starlette(routes=admin_api_routes(store, live, gate, clock, feed))
     transport = httpx.ASGITransport(app)
