@@ -70,17 +70,14 @@ async def _examine(database: str | None, url: str | None, access_key: str | None
 
 async def _configured(settings: Settings) -> list[Finding]:
     from relay.doctor.broker import look_at_broker
-    from relay.doctor.configuration import look_at_secret, look_at_settings
+    from relay.doctor.configuration import look_at_extras, look_at_secret, look_at_settings
     from relay.doctor.storage import look_at_database
 
-    found = [*look_at_settings(settings)]
-    database = await look_at_database(settings.database_url)
-    return [
-        *found,
-        *look_at_secret(settings),
-        *database,
-        *await look_at_broker(settings.broker_url),
-    ]
+    found = [*look_at_settings(settings), *look_at_extras(settings), *look_at_secret(settings)]
+    found += await look_at_database(settings.database_url, grows_to_bytes=settings.trace_bytes_max)
+    return found + await look_at_broker(
+        settings.broker_url, wait_replicas=settings.redis_wait_replicas
+    )
 
 
 def drawn(found: Sequence[Finding]) -> RenderableType:

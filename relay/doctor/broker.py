@@ -22,8 +22,8 @@ SLOW_S: Final = 0.01
 NEARLY_FULL: Final = 0.8
 
 
-async def look_at_broker(url: str) -> list[Finding]:
-    """Look at the broker at this URL."""
+async def look_at_broker(url: str, *, wait_replicas: int = 0) -> list[Finding]:
+    """Look at the broker at this URL, whose ACKs wait for so many replicas."""
     if url == "memory://":
         return [
             fine(
@@ -32,10 +32,10 @@ async def look_at_broker(url: str) -> list[Finding]:
                 "streams go on only where their bots speak protocol 2 and send again",
             )
         ]
-    return await _redis(url)
+    return await _redis(url, wait_replicas)
 
 
-async def _redis(url: str) -> list[Finding]:
+async def _redis(url: str, wait_replicas: int) -> list[Finding]:
     shown = without_password(url)
     try:
         client: Redis = Redis.from_url(
@@ -53,7 +53,8 @@ async def _redis(url: str) -> list[Finding]:
         return [failure(BROKER, f"{shown}: {why}", "start Redis, or correct RELAY_BROKER_URL")]
     finally:
         await client.aclose()
-    return judge_redis({str(key): str(value) for key, value in info.items()}, took_s)
+    told = {str(key): str(value) for key, value in info.items()}
+    return [*judge_redis(told, took_s), *judge_replicas(told, wait_replicas)]
 
 
 def judge_redis(info: Mapping[str, str], took_s: float) -> list[Finding]:
@@ -70,6 +71,25 @@ def judge_redis(info: Mapping[str, str], took_s: float) -> list[Finding]:
     if info.get("role") in {"slave", "replica"}:
         found.append(failure(BROKER, "it is a replica and takes no writes", "name the primary"))
     return [*found, *_memory(info), _durability(info)]
+
+
+def judge_replicas(info: Mapping[str, str], wanted: int) -> list[Finding]:
+    """Judge whether an ACK can have what it waits for, and whether all was looked at."""
+    found = []
+    here = int(info.get("connected_slaves", "0"))
+    if wanted > here:
+        found.append(
+            failure(
+                BROKER,
+                f"an ACK waits for {wanted} replicas, and {here} are connected: no chunk is taken",
+                "start replicas, or lower RELAY_REDIS_WAIT_REPLICAS",
+            )
+        )
+    if info.get("redis_mode") == "cluster":
+        found.append(
+            unseen(BROKER, "only one node of the cluster was looked at", "name the others in turn")
+        )
+    return found
 
 
 def _memory(info: Mapping[str, str]) -> list[Finding]:

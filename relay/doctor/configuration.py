@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -80,9 +81,31 @@ def look_at_settings(settings: Settings) -> list[Finding]:
             f"a drain may take {s.drain_seconds:g} s, and supervisors kill after 10 to 90 s",
             "let the supervisor wait longer: TimeoutStopSec, terminationGracePeriodSeconds",
         ),
+        (
+            not s.trace_ttl_seconds and not s.trace_bytes_max,
+            "traces are kept for ever, however many there are",
+            "set RELAY_TRACE_TTL_SECONDS or RELAY_TRACE_BYTES_MAX",
+        ),
     ]
     found = [warning(SETTINGS, what, mend) for is_so, what, mend in odd if is_so]
     return found or [fine(SETTINGS, "they fit together")]
+
+
+def look_at_extras(settings: Settings) -> list[Finding]:
+    """Look whether what the settings switch on is installed."""
+    needed = (
+        (settings.otel == "on", "RELAY_OTEL", "otel", "opentelemetry"),
+        (settings.binding_photo != "off", "RELAY_BINDING_PHOTO", "qr", "zxingcpp"),
+    )
+    return [
+        failure(
+            SETTINGS,
+            f"{variable} needs the extra {extra}, which is not installed",
+            f"pip install 'relay-stream[{extra}]'",
+        )
+        for is_on, variable, extra, package in needed
+        if is_on and find_spec(package) is None
+    ]
 
 
 def look_at_secret(settings: Settings) -> list[Finding]:

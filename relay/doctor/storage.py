@@ -56,8 +56,11 @@ ORDER BY relname
 """
 
 
-async def look_at_database(url: str) -> list[Finding]:
-    """Look at the database and its schema, and leave both as they are."""
+async def look_at_database(url: str, *, grows_to_bytes: int = 0) -> list[Finding]:
+    """Look at the database and its schema, and leave both as they are.
+
+    Its traces may take `grows_to_bytes`, for which there must be room.
+    """
     try:
         parsed = database_url(url)
     except StoreError as error:
@@ -73,13 +76,13 @@ async def look_at_database(url: str) -> list[Finding]:
                 "name a file: RELAY_DATABASE_URL=sqlite+aiosqlite:///relay.db",
             )
         ]
-    return await asyncio.to_thread(_file, Path(name))
+    return await asyncio.to_thread(_file, Path(name), grows_to_bytes)
 
 
 # --- SQLite -----------------------------------------------------------------------------
 
 
-def _file(path: Path) -> list[Finding]:
+def _file(path: Path, grows_to_bytes: int) -> list[Finding]:
     folder = path.absolute().parent
     if not folder.is_dir():
         return [failure(DATABASE, f"there is no folder {folder}", f"`mkdir -p {folder}`")]
@@ -103,7 +106,9 @@ def _file(path: Path) -> list[Finding]:
                 "move it to a local disk, or use PostgreSQL: the write-ahead log fails there",
             )
         )
-    return [*found, judge_space(shutil.disk_usage(folder).free, folder)]
+    taken = path.stat().st_size if path.exists() else 0
+    free = shutil.disk_usage(folder).free
+    return [*found, judge_space(free, folder, grows_bytes=max(0, grows_to_bytes - taken))]
 
 
 def _absent(path: Path) -> Finding:
@@ -171,13 +176,17 @@ def _failed(path: Path, why: str) -> Finding:
     return failure(DATABASE, f"{path}: {why}", mend)
 
 
-def judge_space(free_bytes: int, folder: Path) -> Finding:
-    """Judge what is free on the disk."""
+def judge_space(free_bytes: int, folder: Path, *, grows_bytes: int = 0) -> Finding:
+    """Judge what is free on the disk, of which the traces may still take so much."""
     what = f"{free_bytes / (1 << 30):.1f} GiB free in {folder}"
+    if grows_bytes > free_bytes:
+        what += f", and traces may take {grows_bytes / (1 << 30):.1f} GiB more"
     mend = "make room: on a full disk traces are lost, and nobody new can be added"
     if free_bytes < FREE_FAIL_BYTES:
         return failure(DATABASE, what, mend)
-    return warning(DATABASE, what, mend) if free_bytes < FREE_WARN_BYTES else fine(DATABASE, what)
+    if free_bytes < max(FREE_WARN_BYTES, grows_bytes):
+        return warning(DATABASE, what, f"{mend}; or lower RELAY_TRACE_BYTES_MAX")
+    return fine(DATABASE, what)
 
 
 def _mounts() -> str:

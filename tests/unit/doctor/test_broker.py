@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.doctor.broker import judge_redis, look_at_broker
+from relay.doctor.broker import judge_redis, judge_replicas, look_at_broker
 from relay.doctor.finding import Level
 
 GOOD = {
@@ -60,6 +60,16 @@ def test_a_redis_that_may_lose_something_is_told(
     (finding,) = [f for f in judge_redis(GOOD | given, 0.001) if f.level is not Level.OK]
     assert finding.level is level
     assert mend in finding.mend
+
+
+def test_replicas_that_an_ack_waits_for_must_be_there() -> None:
+    """Enough, too few; and in a cluster not all was seen."""
+    assert judge_replicas(GOOD, 0) == []
+    assert judge_replicas(GOOD | {"connected_slaves": "2"}, 2) == []
+    (few,) = judge_replicas(GOOD | {"connected_slaves": "1"}, 2)
+    assert (few.level, "RELAY_REDIS_WAIT_REPLICAS" in few.mend) == (Level.FAIL, True)
+    (cluster,) = judge_replicas(GOOD | {"redis_mode": "cluster"}, 0)
+    assert cluster.level is Level.SKIP
 
 
 def test_a_slow_redis_is_told() -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.doctor.configuration import look_at_secret, look_at_settings
+from relay.doctor import configuration
+from relay.doctor.configuration import look_at_extras, look_at_secret, look_at_settings
 from relay.doctor.finding import Level
 from relay.settings import Settings
 from relay.store.dev import tokens_file
@@ -32,6 +33,7 @@ def test_the_defaults_fit_together() -> None:
         (Settings(held_bytes_max=8 << 20), "RELAY_HELD_BYTES_MAX"),
         (Settings(stream_max_seconds=60), "RELAY_STREAM_MAX_SECONDS"),
         (Settings(drain_seconds=30), "TimeoutStopSec"),
+        (Settings(trace_ttl_seconds=0, trace_bytes_max=0), "RELAY_TRACE_BYTES_MAX"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(settings: Settings, named: str) -> None:
@@ -39,6 +41,17 @@ def test_settings_that_do_not_fit_are_named(settings: Settings, named: str) -> N
     (finding,) = look_at_settings(settings)
     assert finding.level is Level.WARN
     assert named in finding.mend
+
+
+def test_what_is_switched_on_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extra that is missing is named, with how to install it; one that is off is not needed."""
+    settings = Settings(otel="on", binding_photo="data")
+    assert look_at_extras(settings) == []
+    monkeypatch.setattr(configuration, "find_spec", lambda name: None)
+    assert look_at_extras(Settings()) == []
+    found = look_at_extras(settings)
+    assert [finding.level for finding in found] == [Level.FAIL, Level.FAIL]
+    assert [finding.mend.partition("[")[2] for finding in found] == ["otel]'", "qr]'"]
 
 
 def test_a_secret_that_is_set_is_fine_anywhere() -> None:

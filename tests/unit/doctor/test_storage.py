@@ -137,12 +137,18 @@ def test_a_schema_is_judged(current: str | None, is_sqlite: bool, level: Level) 
 
 
 @pytest.mark.parametrize(
-    ("free_bytes", "level"),
-    [(50 << 30, Level.OK), (500 << 20, Level.WARN), (50 << 20, Level.FAIL)],
+    ("free_bytes", "grows_bytes", "level"),
+    [
+        (50 << 30, 0, Level.OK),
+        (50 << 30, 49 << 30, Level.OK),
+        (50 << 30, 51 << 30, Level.WARN),
+        (500 << 20, 0, Level.WARN),
+        (50 << 20, 0, Level.FAIL),
+    ],
 )
-def test_room_on_the_disk_is_judged(free_bytes: int, level: Level) -> None:
-    """Little is a warning, nearly none a failure."""
-    assert judge_space(free_bytes, Path("/data")).level is level
+def test_room_on_the_disk_is_judged(free_bytes: int, grows_bytes: int, level: Level) -> None:
+    """Little is a warning, nearly none a failure; traces must have room for what they may take."""
+    assert judge_space(free_bytes, Path("/data"), grows_bytes=grows_bytes).level is level
 
 
 def test_a_database_on_a_network_is_recognised() -> None:
