@@ -47,6 +47,8 @@ async def test_the_parts_fit_together(tmp_path: Path) -> None:
         row = await relay.store.archive.find_trace(str(session_id))
         assert row is not None
         assert (row.stream_id, row.outcome, row.sse_content) == (session_id, "completed", "hello")
+        # What the sweep keeps when it deletes the two texts (docs/traces.md).
+        assert "hello" not in str(replace(row, sdk_content="", sse_content=""))
 
 
 async def test_old_traces_are_swept_as_the_settings_ask(tmp_path: Path) -> None:
