@@ -12,7 +12,7 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,6 +28,8 @@ from relay.admin.traces import TraceFilter
 from relay.demo.relay_process import RelayProcess, relay_process
 
 KINDS: Final = ("loopback", "naive", "relay")
+
+QUIET: Final = {"RELAY_LOG_LEVEL": "warning"}
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -66,14 +68,16 @@ def read_options(arguments: Sequence[str]) -> Options:
     )
 
 
-async def measure(kind: str, streams: int, options: Options) -> Run:
-    """Start a server, load it, and return what was measured."""
+async def measure(
+    kind: str, streams: int, options: Options, settings: Mapping[str, str] | None = None
+) -> Run:
+    """Start a server (a relay with these settings), load it, and return what was measured."""
     if kind != "relay":
         async with _yardstick(kind) as (base, pid):
             names = tuple(str(number) for number in range(streams))
             spec = _spec(kind, base, pid, names, names, "", options)
             return Run(kind, streams, await _load(spec), None)
-    async with relay_process({"RELAY_LOG_LEVEL": "warning"}, bots=streams) as relay:
+    async with relay_process({**QUIET, **(settings or {})}, bots=streams) as relay:
         tokens, users = relay.sdk_tokens, relay.user_ids
         spec = _spec(kind, relay.base, relay.pid, tokens, users, relay.access_key, options)
         result = await _load(spec)

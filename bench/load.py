@@ -134,23 +134,29 @@ async def open_stream(spec: Spec, number: int) -> Stream:
         device.write(b"device %d\n" % number)
         await device.begun
         return stream
-    bot.write(UPGRADE.format(token=spec.tokens[number]).encode())
-    await bot.upgraded
-    subscribe = {"command": "subscribe", "identifier": identifier_of(spec)}
-    bot.write(frame(json.dumps(subscribe).encode()))
-    await bot.confirmed
+    await subscribe(spec, number, bot)
     if spec.kind == "naive":
         device.write(f"GET /sse/{number} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
         await device.begun
         return stream
-    device.write(_question(spec, number))
+    device.write(question(spec, number))
     command = json.loads(await bot.asked)
     stream.stream_id = command["message"]["metadata"]["session_id"]
     await device.begun
     return stream
 
 
-def _question(spec: Spec, number: int) -> bytes:
+async def subscribe(spec: Spec, number: int, bot: BotSocket) -> None:
+    """Make a connected socket the one of this bot."""
+    bot.write(UPGRADE.format(token=spec.tokens[number]).encode())
+    await bot.upgraded
+    command = {"command": "subscribe", "identifier": identifier_of(spec)}
+    bot.write(frame(json.dumps(command).encode()))
+    await bot.confirmed
+
+
+def question(spec: Spec, number: int) -> bytes:
+    """Return the request of this user's device."""
     body = json.dumps(
         {
             "message_id": f"17721792{number:05d}",
@@ -174,7 +180,7 @@ async def send_all(spec: Spec, streams: Sequence[Stream]) -> tuple[list[float], 
     counted_from, before = start, (0.0, 0.0)
     for sequence in range(spec.chunks):
         if sequence == spec.warmup_chunks:
-            counted_from, before = time.monotonic(), _cpu_s(spec.pid)
+            counted_from, before = time.monotonic(), (cpu_s(spec.pid), time.process_time())
         for stream in streams:
             due = start + (sequence + stream.number / len(streams)) * interval
             chunk = stream.chunk(identifier, sequence)
@@ -185,16 +191,17 @@ async def send_all(spec: Spec, streams: Sequence[Stream]) -> tuple[list[float], 
             stream.bot.write(chunk)
             if sequence >= spec.warmup_chunks:
                 late.append((now - due) * 1000)
-    after, lasted = _cpu_s(spec.pid), time.monotonic() - counted_from
+    after = cpu_s(spec.pid), time.process_time()
+    lasted = time.monotonic() - counted_from
     server, generator = ((b - a) / lasted * 100 for a, b in zip(before, after, strict=True))
     return late, server, generator
 
 
-def _cpu_s(pid: int) -> tuple[float, float]:
-    """CPU seconds of the server and of this process so far."""
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process so far."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = int(after_name[11]) + int(after_name[12])
-    return ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def settle(spec: Spec, streams: Sequence[Stream]) -> None:

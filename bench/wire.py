@@ -36,6 +36,7 @@ class BotSocket(asyncio.Protocol):
         self.confirmed: asyncio.Future[None] = loop.create_future()
         self.asked: asyncio.Future[bytes] = loop.create_future()
         self.answers = 0
+        self.bytes_read = 0
         self._buffer = bytearray()
         self._is_websocket = is_websocket
         self._transport: asyncio.Transport | None = None
@@ -57,6 +58,7 @@ class BotSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        self.bytes_read += len(data)
         if not self._is_websocket:
             self.answers += 1
             return
@@ -115,6 +117,7 @@ class DeviceSocket(asyncio.Protocol):
         self.read_at: dict[int, float] = {}
         """By sequence, in seconds of the monotonic clock."""
         self.repeated = 0
+        self.bytes_read = 0
         self._tail = b""
         self._transport: asyncio.Transport | None = None
 
@@ -136,6 +139,7 @@ class DeviceSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         now = time.monotonic()
+        self.bytes_read += len(data)
         if not self.begun.done():
             self.begun.set_result(None)
         data, end = self._tail + data, 0
