@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from typing import Any
 
@@ -225,3 +226,46 @@ async def test_a_narrowed_scope_ends_what_lies_outside(relay: RelayServer) -> No
         assert refused.headers["relay-error"] == "out_of_scope"
         await ben.end(stream_id, ["so far"])
         assert (await within.read()).text == "so far"
+
+
+async def test_an_operator_revokes_over_the_admin_api(relay: RelayServer) -> None:
+    """The relay that was told itself does not wait for its next look."""
+    token = (await command(relay, "admin", "token"))["admin_token"]
+    relay.secrets.append(token)
+    glasses = Glasses(relay.url, relay.key)
+    asked = await trigger(relay, relay.key, relay.bot(1).user_id)
+    async with (
+        raw_bot(relay) as bot,
+        glasses.ask(question(relay.bot().user_id)) as answer,
+        httpx.AsyncClient(base_url=f"{relay.url}/admin/api", trust_env=False) as admin,
+    ):
+        await begin(bot, answer, "so far")
+        admin.headers["Authorization"] = f"Bearer {token}"
+        keys = (await admin.get("/keys")).json()
+        key_id = next(key["key_id"] for key in keys["keys"] if key["name"] == "glasses")
+        revoked = await admin.post(f"/keys/{key_id}/revoke")
+        assert revoked.status_code == 200, revoked.text
+        async with glasses.follow(asked["events_url"]) as reader:
+            assert reader.status == 410
+        closed = await bot.cable.wait_message("stream_closed", session_id=answer.stream_id)
+        assert closed["outcome"] == "cancelled"
+        assert_finished(await answer.read())
+
+
+async def test_no_other_credential_administers(relay: RelayServer) -> None:
+    """Neither keys nor bots' tokens nor tickets, whatever is called; strangers learn no path."""
+    token = (await command(relay, "admin", "token"))["admin_token"]
+    ticket = (await trigger(relay, relay.key, relay.bot().user_id))["events_url"]
+    relay.secrets.append(token)
+    async with httpx.AsyncClient(base_url=relay.url, trust_env=False) as http:
+        admin = {"Authorization": f"Bearer {token}"}
+        document = (await http.get("/admin/api/openapi.json", headers=admin)).json()
+        doors = [(verb, path) for path, verbs in document["paths"].items() for verb in verbs]
+        others = (relay.key, relay.bot().token, ticket.partition("ticket=")[2], "")
+        for number, (verb, path) in enumerate([*doors, ("get", "/admin/api/nowhere")]):
+            # Few wrong ones, or the address is locked out, which is not what is asked here.
+            other = others[number % len(others)] if number < len(others) else ""
+            headers = {"Authorization": f"Bearer {other}"} if other else {}
+            refused = await http.request(verb, re.sub("{.*?}", "1", path), headers=headers)
+            assert refused.status_code == 401, (verb, path, refused.text)
+    assert len(doors) > 20

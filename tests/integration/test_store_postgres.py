@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from relay.admin.people import EVERYTHING, Scope
 from relay.clock import ManualClock
 from relay.errors import BadRequest, StoreError
 from relay.store import engine
@@ -145,6 +146,22 @@ async def test_a_keys_use_is_recorded(store: Store) -> None:
     assert key is not None
     assert key.last_used_at is not None
     assert key.last_used_at.timestamp() == NOW
+
+
+async def test_scopes_and_what_is_valid_are_told(store: Store) -> None:
+    """In one look, also for ids that are not there and for a scope with quotes in it."""
+    scope = Scope(agents=frozenset({"a\"_:/'智"}), bots=frozenset({1}))
+    desk = store.people_desk()
+    await desk.create_key("glasses", scope)
+    await desk.create_key("others", EVERYTHING)
+    await desk.create_bot("Nova", user_id=None)
+    told = await store.standing([1, 2, 2**63 - 1], [1, 2**63 - 1])
+    assert told.keys == {1: scope, 2: EVERYTHING}
+    await desk.revoke_key(1)
+    await desk.revoke_bot_token(1)
+    now = await store.standing([1, 2], [1])
+    assert now.keys == {2: EVERYTHING}
+    assert now.bots[1] != told.bots[1]
 
 
 async def test_a_trace_comes_back_as_it_was_written_and_is_updated(store: Store) -> None:
