@@ -129,6 +129,8 @@ def told(row: TraceRow) -> Iterator[str]:
     elif row.missing_sequences:
         yield "Nothing could be repaired."
     yield from _remarks(row.anomaly or {})
+    if _is_guessed(row):
+        yield "The bot never said how many chunks there are: a lost end would not show."
 
 
 def _reached(row: TraceRow) -> str:
@@ -180,8 +182,13 @@ def _remarks(anomaly: dict[str, JsonValue]) -> Iterator[str]:
         yield f"The bot's summary was not believed: its {disagrees} is wrong."
     if detail := anomaly.get("detail"):
         yield f"Detail: {detail}"
-    if anomaly.get("total_is_known") is False:
-        yield "The bot never said how many chunks there are: a lost end would not show."
+
+
+def _is_guessed(row: TraceRow) -> bool:
+    """Whether nobody knows how many chunks there were: an anomaly says so, or the end's event."""
+    said: list[JsonValue] = [row.anomaly]
+    said += [e.get("data") for e in row.events if isinstance(e, dict)]
+    return any(isinstance(one, dict) and one.get("total_is_known") is False for one in said)
 
 
 # --- numbers in words -------------------------------------------------------------------

@@ -100,7 +100,8 @@ class StreamRecord:
         """Return the notes, and what the report and the log tell of the end and of lost parts."""
         told: list[JsonValue] = []
         if report.ended_at is not None:
-            told.append(self._event("end_received", report.ended_at, {}))
+            known: dict[str, JsonValue] = {"total_is_known": report.total_known}
+            told.append(self._event("end_received", report.ended_at, known))
         for entry in shown:
             if entry.kind is EntryKind.REPAIR:
                 told.append(self._event("repaired", entry.at, {"length": len(entry.content)}))

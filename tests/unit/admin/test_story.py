@@ -96,6 +96,15 @@ def test_a_trace_without_an_analysis_still_says_where() -> None:
     )
 
 
+def test_a_whole_answer_of_a_bot_that_never_counted_may_lack_its_end() -> None:
+    """Who looks for a lost end must not be told that all is well."""
+    end: JsonValue = {"type": "end_received", "data": {"total_is_known": False}, "ms": 1.0}
+    assert list(told(answer(57, events=[end]))) == [
+        "All 57 chunks reached the device.",
+        "The bot never said how many chunks there are: a lost end would not show.",
+    ]
+
+
 def test_a_bot_that_was_offline_sent_nothing() -> None:
     """And it is said why."""
     row = answer(0, sdk_chunk_count=0, sdk_total_chunks=None, outcome="bot_offline")

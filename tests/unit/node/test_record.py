@@ -284,7 +284,7 @@ async def test_events_tell_the_life_of_a_stream(world: World) -> None:
         },
         {
             "type": "end_received",
-            "data": {},
+            "data": {"total_is_known": True},
             "timestamp": "2026-02-27T10:00:01+08:00",
             "ms": 9 * STEP_MS + LAG_MS,
         },
