@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Final
@@ -26,7 +26,7 @@ from relay.store.engine import Database
 from relay.store.models import StreamTrace, UtcTime, moment
 from relay.store.trace_cursor import CREATED, NUMBER, Place, behind, sorting
 from relay.store.trace_filter import given_moment
-from relay.store.trace_tally import Tally, tell
+from relay.store.trace_tally import Count, Tally, tell
 
 INTERVALS_MAX: Final = 2000
 """How many steps a span may have: more than a screen has columns for."""
@@ -39,6 +39,9 @@ SAMPLE_MAX: Final = 20_000
 
 SAMPLE_STEP: Final = 250
 """How many of them are read at once."""
+
+SPANS_AT_ONCE: Final = 60
+"""How many spans a query counts: writing one of thousands would hold the event loop up."""
 
 HOUR_S: Final = 3600.0
 
@@ -64,7 +67,8 @@ async def statistics(database: Database, since: float, until: float, step_s: flo
     steps = [begin, *map(moment, starts[1:])]
     whole_hours = [begin, *map(moment, hours[1:])]
     tally = Tally()
-    await _count(database, tally, [*steps, end])
+    await _count(database, tally, begin, end)
+    await _count_intervals(database, tally, [*steps, end])
     await _count_hours(database, tally, [*whole_hours, end])
     await _sample(database, tally, steps, whole_hours, end)
     return await tell(tally, since, until, step_s, starts, hours)
@@ -73,28 +77,25 @@ async def statistics(database: Database, since: float, until: float, step_s: flo
 # --- counting ---------------------------------------------------------------------------
 
 
-async def _count(database: Database, tally: Tally, bounds: Sequence[datetime]) -> None:
+async def _count(database: Database, tally: Tally, begin: datetime, end: datetime) -> None:
     trace = StreamTrace
-    spans = _spans(bounds)
     groups = (
-        spans.c.number.label("interval"),
         *(col(trace.bot_id), col(trace.status), col(trace.outcome)),
-        *(col(trace.loss_hop), col(trace.loss_position)),
-        case((_LOSSY, 1), else_=0).label("lossy"),
+        *(col(trace.loss_hop), col(trace.loss_position), _LOSSY.label("lossy")),
     )
     sums = (
         func.count().label("streams"),
         func.sum(col(trace.sdk_chunk_count)).label("chunks"),
         func.sum(col(trace.missing_count)).label("missing"),
     )
-    query = sqlalchemy.select(*groups, *sums).join_from(spans, StreamTrace, _within(spans))
+    query = sqlalchemy.select(*groups, *sums).where(begin <= CREATED, end > CREATED)
     async with database.read() as session:
         rows = (await (await session.connection()).execute(query.group_by(*groups))).all()
-    for index, row in enumerate(rows):
+    for row in rows:
         lossy = bool(row.lossy)
         anomaly = row.status == Status.ANOMALY.label
         repaired = lossy and row.outcome == Outcome.REPAIRED
-        for counted in (tally.all, tally.bots[row.bot_id], tally.intervals[row.interval]):
+        for counted in (tally.all, tally.bots[row.bot_id]):
             counted.add(row.streams, lossy=lossy, anomaly=anomaly, repaired=repaired)
         # PostgreSQL adds up as Decimal.
         tally.chunks += int(row.chunks)
@@ -103,32 +104,51 @@ async def _count(database: Database, tally: Tally, bounds: Sequence[datetime]) -
         tally.by_outcome[row.outcome] += row.streams
         if lossy and row.loss_hop and row.loss_position:
             tally.losses[row.loss_hop, row.loss_position] += row.streams
-        if index % SAMPLE_STEP == 0:
-            await asyncio.sleep(0)
+
+
+async def _count_intervals(database: Database, tally: Tally, bounds: Sequence[datetime]) -> None:
+    anomaly = col(StreamTrace.status) == Status.ANOMALY.label
+    repaired = and_(_LOSSY, col(StreamTrace.outcome) == Outcome.REPAIRED.value)
+    sums = [func.sum(case((each, 1), else_=0)) for each in (_LOSSY, anomaly, repaired)]
+    for spans in _spans(bounds):
+        query = (
+            sqlalchemy.select(spans.c.number, func.count(), *sums)
+            .join_from(spans, StreamTrace, _within(spans))
+            .group_by(spans.c.number)
+        )
+        async with database.read() as session:
+            rows = (await (await session.connection()).execute(query)).all()
+        for number, streams, *counts in rows:
+            tally.intervals[number] = Count(streams, *map(int, counts))
 
 
 async def _count_hours(database: Database, tally: Tally, bounds: Sequence[datetime]) -> None:
-    spans = _spans(bounds)
-    groups = (col(StreamTrace.bot_id), spans.c.number.label("hour"))
-    query = sqlalchemy.select(*groups, func.count().label("streams"))
-    query = query.join_from(spans, StreamTrace, _within(spans))
-    async with database.read() as session:
-        rows = (await (await session.connection()).execute(query.group_by(*groups))).all()
-    tally.hours = {(row.bot_id, row.hour): row.streams for row in rows}
+    for spans in _spans(bounds):
+        groups = (col(StreamTrace.bot_id), spans.c.number)
+        query = (
+            sqlalchemy.select(*groups, func.count())
+            .join_from(spans, StreamTrace, _within(spans))
+            .group_by(*groups)
+        )
+        async with database.read() as session:
+            rows = (await (await session.connection()).execute(query)).all()
+        tally.hours |= {(bot_id, hour): streams for bot_id, hour, streams in rows}
 
 
-def _spans(bounds: Sequence[datetime]) -> CTE:
-    """Return the spans between these bounds as a table, to join the traces with.
+def _spans(bounds: Sequence[datetime]) -> Iterator[CTE]:
+    """Yield the spans between these bounds as tables of a few, to join the traces with.
 
     The databases have no common way to divide a time, and all have an index to look it up in.
     """
-    spans = sqlalchemy.values(
-        sqlalchemy.column("number", Integer()),
-        sqlalchemy.column("begins", UtcTime()),
-        sqlalchemy.column("ends", UtcTime()),
-        name="spans",
-    ).data([(index, *pair) for index, pair in enumerate(pairwise(bounds))])
-    return spans.cte("spans")
+    spans = [(number, *pair) for number, pair in enumerate(pairwise(bounds))]
+    for start in range(0, len(spans), SPANS_AT_ONCE):
+        values = sqlalchemy.values(
+            sqlalchemy.column("number", Integer()),
+            sqlalchemy.column("begins", UtcTime()),
+            sqlalchemy.column("ends", UtcTime()),
+            name="spans",
+        )
+        yield values.data(spans[start : start + SPANS_AT_ONCE]).cte("spans")
 
 
 def _within(spans: CTE) -> ColumnElement[bool]:

@@ -28,6 +28,9 @@ STEP_ROWS_MAX: Final = 500
 STEP_BYTES_MAX: Final = 4 * 1024 * 1024
 """How much one step is at most. A single row may be more, and is then a step of its own."""
 
+FETCH_ROWS_MAX: Final = 25
+"""How many whole rows are taken from the driver at once: more would hold the event loop up."""
+
 PAUSE_S: Final = 0.02
 """What others who want to write are given between two steps. SQLite's waiters look again
 after 1, 3, 8, 18 ms and so on, and get the lock only where nobody has it just then."""
@@ -73,14 +76,16 @@ async def export(
     """Yield the rows that are wanted, newest first."""
     order = sorting(TraceOrder.CREATED, descending=True)
     async for numbers in steps(database, wanted, newest_first=True):
-        query = select(StreamTrace).where(NUMBER.in_(numbers)).order_by(*order)
-        async with database.read() as session:
-            records = (await session.exec(query)).all()
         rows: list[TraceRow] = []
-        for record in records:
-            rows.append(from_columns(record))
-            # Decoding a timeline takes its time, and chunks share this event loop.
-            await asyncio.sleep(0)
+        for start in range(0, len(numbers), FETCH_ROWS_MAX):
+            some = numbers[start : start + FETCH_ROWS_MAX]
+            query = select(StreamTrace).where(NUMBER.in_(some)).order_by(*order)
+            async with database.read() as session:
+                records = (await session.exec(query)).all()
+            for record in records:
+                rows.append(from_columns(record))
+                # Decoding a timeline takes its time, and chunks share this event loop.
+                await asyncio.sleep(0)
         if rows:
             yield rows
 
