@@ -15,6 +15,8 @@ from typing import Final, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from relay.log_errors import ErrorText
+
 HIDDEN: Final = "[redacted]"
 
 _NAMES: Final = r"[\w-]*token|access[_-]?key|api[_-]?key|ticket|secret|password|cookie"
@@ -97,7 +99,7 @@ def configure(
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             # Before `redact`: an exception's text and its traceback hold what it was raised with.
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(ErrorText(with_messages=level == "debug")),
             redact,
             render,
         ],

@@ -25,6 +25,7 @@ LAYERS: Mapping[str, int] = {
     "relay.settings": 1,
     "relay.settings_printed": 1,
     "relay.logs": 1,
+    "relay.log_errors": 1,
     "relay.metrics": 1,
     "relay.process": 1,
     "relay.node": 2,

@@ -70,6 +70,22 @@ def test_an_exceptions_text_and_traceback_are_redacted(configured: Configure) ->
     assert CANARY not in stream.getvalue()
 
 
+@pytest.mark.parametrize(("level", "told"), [("info", False), ("debug", True)])
+def test_what_an_exception_quotes_is_only_told_where_it_is_asked_for(
+    configured: Configure, level: str, told: bool
+) -> None:
+    """A decoder's message may be what a person said; where it was raised is told all the same."""
+    stream = configured("json", level)
+    said = f"a {'private'} word"
+    try:
+        int(said)
+    except ValueError:
+        get_logger("relay").exception("failed")
+        logging.getLogger("asyncio").exception("failed")
+    assert stream.getvalue().count("test_logs.py") == 2
+    assert ("a private word" in stream.getvalue()) is told
+
+
 def test_values_are_redacted_however_deep_they_lie(configured: Configure) -> None:
     """By their name in a mapping, as a header of ASGI, in lists, and in text."""
     stream = configured("json", "info")
