@@ -92,7 +92,11 @@ def test_every_command_is_one_of_the_relay(words: list[str]) -> None:
     assert f"Usage: relay {' '.join(words)} [OPTIONS]" in done.output
 
 
-@pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(DEPLOY.iterdir()), ROOT / "docs" / "deployment.md"],
+    ids=lambda path: path.name,
+)
 def test_every_setting_that_a_file_names_exists(path: Path) -> None:
     """A relay refuses to start with a `RELAY_*` that it does not know."""
     known = {f"RELAY_{item.name.upper()}" for item in fields(Settings)}
