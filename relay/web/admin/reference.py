@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from relay.web.admin.openapi import ERRORS, PREFIX
 from relay.web.admin.operations import D, Operation
+from relay.web.admin.schema import ID_MAX
 from relay.wire.jsontext import JsonValue
 
 CSP: Final = (
@@ -69,10 +70,14 @@ def _operation(one: Operation[D], document: Mapping[str, JsonValue]) -> dict[str
 
 
 def _parameter(parameter: Mapping[str, JsonValue]) -> dict[str, object]:
+    schema = _mapping(parameter["schema"])
+    default = schema.get("default")
     return {
         "name": parameter["name"],
         "in": parameter["in"],
-        "type": kind(_mapping(parameter["schema"])),
+        "type": kind(schema),
+        "link": _link(schema),
+        "default": str(default).lower() if isinstance(default, bool) else default,
         "about": parameter.get("description", ""),
     }
 
@@ -83,6 +88,7 @@ def _type(name: str, schema: Mapping[str, JsonValue]) -> dict[str, object]:
     return {
         "name": name,
         "about": schema.get("description", ""),
+        "values": schema.get("enum") or [],
         "fields": [
             {
                 "name": field,
@@ -116,7 +122,7 @@ def kind(schema: Mapping[str, JsonValue]) -> str:
 
 
 def _bound(value: JsonValue) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None or value == ID_MAX else str(value)
 
 
 def _link(schema: Mapping[str, JsonValue]) -> str:
