@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -54,6 +55,20 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     interpreter = folder / "empty" / "bin" / "python"
     _pip("--python", str(interpreter), "install", "--quiet", "-c", "constraints.txt", str(wheel))
     return interpreter
+
+
+def test_the_admin_pages_files_travel_in_the_wheel(python: Path) -> None:
+    """Templates, styles and scripts are no modules, and are easily forgotten."""
+    (wheel,) = python.parents[2].glob("*.whl")
+    admin = ROOT / "relay" / "web" / "admin"
+    ours = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("templates", "static")
+        for path in (admin / folder).iterdir()
+    }
+    assert len(ours) > 10
+    with ZipFile(wheel) as packed:
+        assert ours <= set(packed.namelist())
 
 
 def _clean() -> dict[str, str]:
