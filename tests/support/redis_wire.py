@@ -1,4 +1,4 @@
-"""`async with Wire(port) as wire`: a way to Redis on which replies get lost, or that is gone."""
+"""`async with Wire(port) as wire`: a way on which replies get lost, or that leads elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Wire:
-    """Forwards TCP to a port of 127.0.0.1.
+    """Forwards TCP to `target`, a port of 127.0.0.1; a change of it is for new connections.
 
     While `mute`, what the server says is thrown away: commands are done and nobody learns of it.
     While `down`, connections are broken as soon as they are made.
@@ -20,15 +20,21 @@ class Wire:
         self.lost = asyncio.Event()
         """Whether a reply was thrown away."""
         self.down = False
-        self._target = port
+        self.target = port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
+        """Where it begins."""
         assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
         """Break every connection, without a goodbye to either side."""
@@ -61,7 +67,7 @@ class Wire:
         if self.down:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        there, back = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers.add(back)
         for source, target, is_reply in ((reader, back, False), (there, writer, True)):
             task = asyncio.create_task(self._copy(source, target, is_reply=is_reply))

@@ -1,0 +1,74 @@
+"""Two relays that share Redis: a bot on one, a device on the other, and one of them dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from relay_sdk import ReplyOutcome
+from tests.integration.test_relay_killed import CHUNKS, HALF, Halting, read, trigger
+from tests.integration.test_relay_on_redis import Texts
+from tests.support.redis import RedisServer, own_redis
+from tests.support.redis_wire import Wire
+from tests.support.server import RelayServer, Seed, running
+
+__all__ = ["own_redis"]
+
+pytestmark = pytest.mark.needs("redis-server")
+
+SECRET = "one-for-both-" + "0" * 32
+
+
+@pytest.fixture
+def relays(seed: Seed, tmp_path: Path, own_redis: RedisServer) -> Iterator[list[RelayServer]]:
+    """Two relays on one Redis; their databases hold the same bots and keys."""
+    with ExitStack() as stack:
+        given = {"broker_url": own_redis.url, "secret": SECRET}
+        yield [stack.enter_context(running(seed, tmp_path / name, **given)) for name in ("a", "b")]
+
+
+async def test_a_bot_and_its_device_may_be_on_two_relays(relays: list[RelayServer]) -> None:
+    """The question goes to the one, the answer comes by the other."""
+    bots, devices = relays
+    texts = Texts()
+    async with httpx.AsyncClient(base_url=devices.url, trust_env=False, timeout=30) as http:
+        halting = Halting(bots.url, bots.bot().token)
+        halting.go_on.set()
+        async with halting.bot as bot:
+            await bot.connected()
+            url = await trigger(devices, http)
+            async for place, data in read(http, url, ""):
+                texts.take(place, data)
+            assert await halting.outcome == ReplyOutcome("completed", len(CHUNKS), ())
+    assert texts.whole == "".join(CHUNKS)
+    row = bots.trace(url.split("/")[2])
+    assert (row["status"], row["missing_sequences"]) == ("completed", [])
+
+
+async def test_a_relay_dies_and_its_bot_goes_on_at_another(relays: list[RelayServer]) -> None:
+    """The device's connection stays, and it reads every character once."""
+    bots, devices = relays
+    texts = Texts()
+    async with (
+        Wire(bots.port) as wire,
+        httpx.AsyncClient(base_url=devices.url, trust_env=False, timeout=30) as http,
+    ):
+        halting = Halting(f"http://127.0.0.1:{wire.port}", bots.bot().token)
+        async with halting.bot as bot:
+            await bot.connected()
+            url = await trigger(devices, http)
+            await halting.half.wait()
+            async for place, data in read(http, url, ""):
+                texts.take(place, data)
+                if len(texts.by_sequence) == HALF and not halting.go_on.is_set():
+                    wire.target = devices.port
+                    bots.kill()
+                    halting.go_on.set()
+            assert await halting.outcome == ReplyOutcome("completed", len(CHUNKS), ())
+    assert texts.whole == "".join(CHUNKS)
+    row = devices.trace(url.split("/")[2])
+    assert (row["status"], row["missing_sequences"]) == ("completed", [])
