@@ -1,4 +1,4 @@
-"""The part of `relay.admin.ports.AdminStore` that is about traces."""
+"""The traces that are stored, as `relay.admin.ports.TraceArchive`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TraceArchive:
         self._database = database
 
     async def trace_page(self, query: TraceQuery) -> TracePage:
-        """See `AdminStore.trace_page`."""
+        """See `ports.TraceArchive.trace_page`."""
         async with self._database.read() as session:
             return await trace_queries.page(session, query)
 
@@ -36,21 +36,21 @@ class TraceArchive:
         return TraceTail(self._database, where)
 
     async def find_trace(self, given: str) -> TraceRow | None:
-        """See `AdminStore.find_trace`. Raises `BadRequest` where several begin so."""
+        """See `ports.TraceArchive.find_trace`. Raises `BadRequest` where several begin so."""
         async with self._database.read() as session:
             return await trace_queries.find(session, given)
 
     async def export_traces(self, where: TraceFilter) -> AsyncIterator[Sequence[TraceRow]]:
-        """See `AdminStore.export_traces`. Traces that are written meanwhile are left out."""
+        """See `ports.TraceArchive.export_traces`. Traces that are written meanwhile are left out."""
         async for rows in trace_steps.export(self._database, conditions(where)):
             yield rows
 
     async def delete_traces(self, where: TraceFilter) -> int:
-        """See `AdminStore.delete_traces`. Traces that are written meanwhile stay."""
+        """See `ports.TraceArchive.delete_traces`. Traces that are written meanwhile stay."""
         return await trace_steps.delete(self._database, conditions(where))
 
     async def delete_trace(self, trace_id: str) -> None:
-        """See `AdminStore.delete_trace`."""
+        """See `ports.TraceArchive.delete_trace`."""
         query = sqlalchemy.delete(StreamTrace).where(col(StreamTrace.trace_id) == trace_id)
         async with self._database.write() as session:
             deleted = await trace_steps.changed(session, query)
@@ -58,5 +58,5 @@ class TraceArchive:
             raise NotFound(f"there is no trace {trace_id}")
 
     async def statistics(self, since: float, until: float, step_s: float) -> Statistics:
-        """See `AdminStore.statistics`, and `relay.store.trace_statistics` for the limits."""
+        """See `ports.TraceArchive.statistics`, and `relay.store.trace_statistics` for the limits."""
         return await trace_statistics.statistics(self._database, since, until, step_s)
