@@ -41,7 +41,7 @@ class TraceArchive:
             return await trace_queries.find(session, given)
 
     async def export_traces(self, where: TraceFilter) -> AsyncIterator[Sequence[TraceRow]]:
-        """See `ports.TraceArchive.export_traces`. Traces that are written meanwhile are left out."""
+        """See `ports.TraceArchive.export_traces`. Traces written meanwhile are left out."""
         async for rows in trace_steps.export(self._database, conditions(where)):
             yield rows
 
@@ -58,5 +58,5 @@ class TraceArchive:
             raise NotFound(f"there is no trace {trace_id}")
 
     async def statistics(self, since: float, until: float, step_s: float) -> Statistics:
-        """See `ports.TraceArchive.statistics`, and `relay.store.trace_statistics` for the limits."""
+        """See `ports.TraceArchive.statistics`; the limits are in `trace_statistics`."""
         return await trace_statistics.statistics(self._database, since, until, step_s)
