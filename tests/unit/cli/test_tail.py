@@ -9,10 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from relay.admin.traces import TraceSummary
+from relay.cli import tail
+from relay.errors import StoreError
 from relay.store.store import Store
+from relay.store.trace_tail import TraceTail
 from tests.support.command_line import Relay
 from tests.support.server import environment
 from tests.support.store import trace_row
@@ -114,6 +119,35 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert read(process).split()[1] == "trace-2"
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=10)[1] == ""
+
+
+class Shaky:
+    """A tail whose database fails twice, is there, and fails once more."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self.errors = [StoreError("away"), StoreError("away"), None, StoreError("gone"), None]
+        self.stop = stop
+
+    async def more(self) -> list[TraceSummary]:
+        error = self.errors.pop(0)
+        if not self.errors:
+            self.stop.set()
+        if error is not None:
+            raise error
+        return []
+
+
+async def test_what_is_away_is_told_once_each_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not with every look."""
+    monkeypatch.setattr(tail, "EVERY_S", 0.0)
+    stop = asyncio.Event()
+    await tail._follow(cast("TraceTail", Shaky(stop)), stop, json=False)  # noqa: SLF001
+    assert capsys.readouterr().err.splitlines() == [
+        "relay: away; waiting for it",
+        "relay: gone; waiting for it",
+    ]
 
 
 def test_a_database_that_cannot_be_opened_is_an_error(relay: Relay) -> None:
