@@ -9,6 +9,8 @@ bindings     which user's questions a bot answers
 database     the schema
 doctor       what is wrong with this installation
 traces       what became of each stream
+tail         the same, as it happens
+trace_lines  what both share: which traces, and one as a line
 timeline     one stream, drawn in the terminal
 
 What a command needs is imported inside it, so that `relay --help` answers at once.
