@@ -51,10 +51,9 @@ def admin_api_routes(
         _page("/reference.css", reference.stylesheet(), "text/css", {}, gate),
         *(_page(path, page, "text/html", html, gate) for path in ("", "/")),
     ]
+    # Sorted, because `{` comes behind every letter: `/traces/export` is no trace.
     for path, grouped in groupby(sorted(table, key=_path), key=_path):
         routes.append(Route(PREFIX + path, Endpoint(list(grouped), desk, gate)))
-    # One with a parameter stands behind those without: `/traces/export` is no trace.
-    routes.sort(key=lambda route: "{" in route.path)
     return [*routes, Route(PREFIX + "/{rest:path}", Endpoint([], desk, gate))]
 
 

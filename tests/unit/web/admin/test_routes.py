@@ -49,6 +49,17 @@ async def test_what_is_not_there_says_so() -> None:
     assert (page.status_code, page.headers["Allow"]) == (405, "GET")
 
 
+async def test_what_the_caller_does_not_take_is_not_sent() -> None:
+    """And not done either, where it would have changed something."""
+    async with admin_api() as api:
+        refused = await api.get("/bots", Accept="text/html")
+        made = await api.call("POST", "/bots", {"name": "a"}, Accept="text/html")
+        table = await api.get("/traces/export?format=csv", Accept="text/csv")
+        assert api.store.bots == {}
+    assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
+    assert (made.status_code, table.status_code) == (406, 200)
+
+
 async def test_a_body_has_to_be_json_and_small() -> None:
     """Said by its header, and by its length."""
     async with admin_api() as api:
