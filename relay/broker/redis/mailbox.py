@@ -140,9 +140,11 @@ class RedisMailbox:
             letter = Letter(int(fields[b"bot"]), decode(fields[b"stream"]), fields[b"payload"])
             self._deliver(int(fields[b"fence"]), letter)
         if records:
-            # Where this is lost they count as waiting, and are never read again for all that.
-            ids = [record.id for record in records]
-            self._shards.of(bucket).calls.tell("XDEL", self._keys.mail(bucket), *ids)
+            # All up to the last one: where this is lost, the next one makes up for it.
+            milliseconds, _, number = records[-1].id.decode().partition("-")
+            first_to_keep = f"{milliseconds}-{int(number) + 1}"
+            calls = self._shards.of(bucket).calls
+            calls.tell("XTRIM", self._keys.mail(bucket), "MINID", first_to_keep)
 
     def _deliver(self, fence: int, letter: Letter) -> None:
         listener = self._listeners.get(letter.bot_id)

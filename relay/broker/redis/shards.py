@@ -173,13 +173,17 @@ class Shards:
 async def open_shards(url: str, keys: Keys, confirmation: Confirmation | None) -> Shards:
     """Connect, and find out what it is that answers. Raises `BrokerUnavailable`."""
     endpoint = Endpoint(url)
-    client = endpoint.client(reply_timeout_s=REPLY_TIMEOUT_S)
     try:
-        info = cast("dict[str, Any]", await _execute(client, "INFO"))
+        client = endpoint.client(reply_timeout_s=REPLY_TIMEOUT_S)
+        try:
+            info = cast("dict[str, Any]", await _execute(client, "INFO"))
+        finally:
+            await client.aclose()
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(describe(error)) from error
-    finally:
-        await client.aclose()
+    except (TypeError, ValueError) as error:
+        # Its words may quote the URL, and the password in it.
+        raise BrokerUnavailable("Redis: this URL cannot be used; correct it") from error
     is_cluster = info.get("redis_mode") == "cluster"
     shards = Shards(endpoint, keys, is_cluster=is_cluster, confirmation=confirmation)
     if is_cluster:

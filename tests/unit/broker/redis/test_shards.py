@@ -83,6 +83,14 @@ async def test_a_redis_that_is_away_is_named() -> None:
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["redis://:canary@h:port", "redis://:canary@h/0?canary=1"])
+async def test_a_url_that_cannot_be_used_is_said(url: str) -> None:
+    """In one line without its password, not as a bug."""
+    with pytest.raises(BrokerUnavailable, match="URL") as caught:
+        await open_shards(url, Keys(new_prefix(), "here"), None)
+    assert "canary" not in str(caught.value)
+
+
 async def test_a_ping_fails_while_redis_is_away(own_redis: RedisServer) -> None:
     """And succeeds as soon as it is back."""
     async with some_shards(own_redis.url) as (shards, _):
