@@ -99,7 +99,8 @@ def log_in(page: Page, path: str = "/admin") -> None:
     page.goto(path)
     page.fill("#token", ADMIN_TOKEN)
     page.click("text=Log in")
-    page.wait_for_selector(".top")
+    page.wait_for_selector(".top, [role=alert]")
+    assert page.locator("[role=alert]").all_text_contents() == []
 
 
 CONTRAST = """() => {

@@ -51,7 +51,7 @@ function draw(stream) {
     ...cells(stream).map(([label, children], index) => {
       const cell = document.createElement("td");
       if (label) cell.dataset.label = label;
-      if (index > 3) cell.className = "num";
+      cell.className = index > 3 ? "num" : "whole";
       cell.append(...children);
       return cell;
     }),
