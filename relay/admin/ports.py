@@ -43,10 +43,6 @@ class TraceArchive(Protocol):
 class PeopleDesk(Protocol):
     """Administrators, bots and access keys."""
 
-    async def verify_admin(self, token: str) -> bool:
-        """Whether this is an administrator's token that was not revoked."""
-        ...
-
     async def find_admin(self, token: str) -> int | None:
         """Return the id of this administrator's token; None for one unknown or revoked.
 

@@ -38,11 +38,6 @@ class PeopleDesk:
         self._clock = clock
         self._restricted = restricted
 
-    async def verify_admin(self, token: str) -> bool:
-        """Whether this is an administrator's token that was not revoked."""
-        async with self._database.read() as session:
-            return await admin_tokens.verify(session, token)
-
     async def find_admin(self, token: str) -> int | None:
         """Return the id of this administrator's token; None for one unknown or revoked."""
         async with self._database.read() as session:

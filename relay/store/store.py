@@ -163,16 +163,6 @@ class Store:
         async with self._database.read() as session:
             return await admin_tokens.verify(session, token)
 
-    async def find_admin(self, token: str) -> int | None:
-        """Return the id of this administrator's token; None for one unknown or revoked."""
-        async with self._database.read() as session:
-            return await admin_tokens.find(session, token)
-
-    async def admin_is_active(self, admin_id: int) -> bool:
-        """Whether the administrator's token with this id is there and was not revoked."""
-        async with self._database.read() as session:
-            return await admin_tokens.is_active(session, admin_id)
-
     def people_desk(self, restricted: Callable[[], Awaitable[None]] | None = None) -> PeopleDesk:
         """Return where operators keep bots and access keys; see `PeopleDesk` for `restricted`."""
         return PeopleDesk(self._database, self._clock, restricted)

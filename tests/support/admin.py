@@ -160,9 +160,6 @@ class FakeAdminStore:
     def bindings(self) -> BindingDesk:
         return self
 
-    async def verify_admin(self, token: str) -> bool:
-        return await self.find_admin(token) is not None
-
     async def find_admin(self, token: str) -> int | None:
         self._answer()
         return next((number for number, known in self.admins.items() if known == token), None)
