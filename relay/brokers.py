@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from relay.broker.base import Broker
 from relay.broker.memory import memory_broker
-from relay.broker.redis import RedisOptions, open_redis
 from relay.settings import Settings
+
+if TYPE_CHECKING:
+    from relay.broker.redis import RedisOptions
 
 LOG_MARGIN_S = 300.0
 """How much longer than its node a log is kept where nobody drops it."""
@@ -30,12 +33,17 @@ async def open_broker(settings: Settings) -> AsyncIterator[OpenBroker]:
     if settings.broker_url == "memory://":
         yield OpenBroker(memory_broker(), _is_there)
         return
+    # Importing the client takes longer than all else of a start, and most relays need none.
+    from relay.broker.redis import open_redis  # noqa: PLC0415
+
     async with open_redis(settings.broker_url, redis_options(settings)) as broker:
         yield OpenBroker(broker.ports, broker.ping)
 
 
 def redis_options(settings: Settings) -> RedisOptions:
     """Return what the settings say about Redis."""
+    from relay.broker.redis import RedisOptions  # noqa: PLC0415 - as above
+
     kept_s = settings.stream_max_seconds + settings.retention_seconds
     return RedisOptions(
         prefix=settings.redis_prefix,

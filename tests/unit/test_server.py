@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -110,6 +111,12 @@ async def started(folder: Path, *, port: int = 0, **environment: str) -> AsyncIt
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def test_a_relay_without_redis_does_not_load_its_client() -> None:
+    """It would double the time until the relay is ready."""
+    program = "import sys, relay.server; sys.exit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 async def test_a_process_says_where_it_listens_and_ends_when_told(tmp_path: Path) -> None:
