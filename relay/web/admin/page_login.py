@@ -74,7 +74,9 @@ class _Login:
     def _form(
         self, request: Request, onward: str, *, told: str = "", problem: str = "", status: int = 200
     ) -> Response:
-        login, cookie = self._desk.sessions.offer_login(secure=is_https(request.scope))
+        login, cookie = self._desk.sessions.offer_login(
+            request.scope, secure=is_https(request.scope)
+        )
         response = self._desk.renderer.page(
             "login.html", status, login=login, next=safe_next(onward), notice=told, problem=problem
         )

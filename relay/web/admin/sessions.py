@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -30,7 +31,11 @@ ENDED_MAX: Final = 10_000
 COOKIE_CHARS_MAX: Final = 1024
 """Ours have about 110 characters. A longer one is not looked at."""
 
+TOKEN_BYTES: Final = 18
+"""144 bits, 24 characters in base 64."""
+
 _SALT: Final = "relay.admin-session"
+_LOGIN_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{24}")
 
 
 class Sessions:
@@ -47,7 +52,7 @@ class Sessions:
 
     def start(self, admin_id: int, *, secure: bool) -> str:
         """Return the `Set-Cookie` header of a new session."""
-        csrf = secrets.token_urlsafe(18)
+        csrf = secrets.token_urlsafe(TOKEN_BYTES)
         value = self._serializer.dumps([admin_id, csrf, int(self._now() + SESSION_S)])
         return _set_cookie(COOKIE, str(value), int(SESSION_S), secure=secure)
 
@@ -79,9 +84,14 @@ class Sessions:
 
     # --- before the login -----------------------------------------------------------------
 
-    def offer_login(self, *, secure: bool) -> tuple[str, str]:
-        """Return what the login form sends back, and the `Set-Cookie` header that proves it."""
-        token = secrets.token_urlsafe(18)
+    def offer_login(self, scope: Scope, *, secure: bool) -> tuple[str, str]:
+        """Return what the login form sends back, and the `Set-Cookie` header that proves it.
+
+        A browser that has the cookie keeps it, so that a second window leaves the first one's
+        form good.
+        """
+        known = _cookie(scope, LOGIN_COOKIE)
+        token = known if _LOGIN_TOKEN.fullmatch(known) else secrets.token_urlsafe(TOKEN_BYTES)
         return token, _set_cookie(LOGIN_COOKIE, token, int(SESSION_S), secure=secure)
 
     def login_is_ours(self, scope: Scope, given: str) -> bool:

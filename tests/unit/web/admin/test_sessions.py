@@ -6,7 +6,7 @@ from starlette.types import Scope
 
 from relay.clock import ManualClock
 from relay.web.admin.gate import AdminSession
-from relay.web.admin.sessions import COOKIE, SESSION_S, Sessions, is_https
+from relay.web.admin.sessions import COOKIE, LOGIN_COOKIE, SESSION_S, Sessions, is_https
 
 SECRET = b"s" * 32
 
@@ -104,11 +104,22 @@ def test_a_changed_cookie_is_no_session(sessions: Sessions) -> None:
 
 def test_a_login_form_is_only_taken_from_the_browser_that_was_shown_it(sessions: Sessions) -> None:
     """Else another site could log a browser in as somebody else."""
-    token, set_cookie = sessions.offer_login(secure=False)
+    token, set_cookie = sessions.offer_login(request(), secure=False)
     assert sessions.login_is_ours(request(value(set_cookie)), token)
     assert not sessions.login_is_ours(request(value(set_cookie)), "")
     assert not sessions.login_is_ours(request(), token)
     assert not sessions.login_is_ours(request(), "")
+
+
+def test_a_second_window_leaves_the_first_ones_form_good(sessions: Sessions) -> None:
+    """The browser keeps its cookie; what was not made here is replaced."""
+    token, set_cookie = sessions.offer_login(request(), secure=False)
+    again, _ = sessions.offer_login(request(value(set_cookie)), secure=False)
+    assert again == token
+    for planted in ("short", "<script>" * 3, "x" * 25):
+        fresh, _ = sessions.offer_login(request(f"{LOGIN_COOKIE}={planted}"), secure=False)
+        assert len(fresh) == 24
+        assert fresh != planted
 
 
 def test_a_proxy_may_say_that_the_browser_came_by_https() -> None:
