@@ -110,15 +110,20 @@ class RedisLog:
         """See `StreamLog.append`. It is on its way when this returns."""
         args = append_arguments(fence, offset, self._ttl_ms, entries, held)
         pending = self._write(stream_id, self._scripts.append, args)
-        return self._appended(stream_id, fence, offset, offset + len(entries) - 1, pending)
+        return self._appended(stream_id, fence, offset, entries, pending)
 
     async def _appended(
-        self, stream_id: str, fence: int, offset: int, last: int, pending: Awaitable[Reply]
+        self,
+        stream_id: str,
+        fence: int,
+        offset: int,
+        entries: Sequence[Entry],
+        pending: Awaitable[Reply],
     ) -> None:
         match _list(await pending):
             case [b"ok"]:
-                if last >= offset:
-                    self._watchers.announce(stream_id, last)
+                if entries:
+                    self._watchers.announce(stream_id, entries)
             case [b"fenced", bytes(newer)]:
                 raise Fenced(f"fence {fence} is not {newer.decode()}")
             case [b"offset", bytes(expected)]:
@@ -128,6 +133,9 @@ class RedisLog:
 
     async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
         """See `StreamLog.read`. Raises `BrokerUnavailable` where Redis is away for long."""
+        known = self._watchers.peek(stream_id, after, limit)
+        if known:
+            return known
         keys = (self._keys.meta(stream_id), self._keys.log(stream_id))
         status, *found = _list(
             await self._patiently(stream_id, self._scripts.read, keys, (f"{after + 1}-0", limit))

@@ -37,6 +37,13 @@ PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 1.0
 """How long after a failure it tries again: the first time, doubled up to the last."""
 
+LINGER_S = 0.000_02
+LINGER_MAX_S = 0.005
+"""How long it waits for each stream that it reads, and at most, before it asks again.
+
+Every command names all streams. Without a pause each entry would cost what all streams cost.
+"""
+
 START = b"0-0"
 
 
@@ -65,15 +72,16 @@ class _Followed:
 class Reader:
     """Reads all streams that are followed, over one connection.
 
-    `connect()` makes the client, `wake()` adds an entry to the stream `wake_key`, and
-    `troubled()` is told of every failure. All keys must be of one slot, where there are slots.
+    `connect(connected)` makes the client, which calls `connected()` for each new connection,
+    `wake()` adds an entry to the stream `wake_key`, and `troubled()` is told of every failure.
+    All keys must be of one slot, where there are slots.
     """
 
     def __init__(
         self,
         *,
         wake_key: bytes,
-        connect: Callable[[], Redis],
+        connect: Callable[[Callable[[], None]], Redis],
         wake: Callable[[], None],
         troubled: Callable[[], None],
     ) -> None:
@@ -82,7 +90,7 @@ class Reader:
         self._wake = wake
         self._troubled = troubled
         self._followed: dict[bytes, _Followed] = {}
-        self._asked: frozenset[bytes] = frozenset()
+        self._connections = 0
         self._blocked = False
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -111,7 +119,8 @@ class Reader:
     async def _run(self) -> None:
         pause_s = PAUSE_FIRST_S
         while True:
-            client = self._connect()
+            self._connections = 0
+            client = self._connect(self._connected)
             try:
                 woken = START
                 while True:
@@ -129,8 +138,14 @@ class Reader:
             self._troubled()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
-            for followed in tuple(self._followed.values()):
-                followed.deliver(())
+            self._interrupted()
+
+    def _connected(self) -> None:
+        self._connections += 1
+
+    def _interrupted(self) -> None:
+        for followed in tuple(self._followed.values()):
+            followed.deliver(())
 
     async def _read(self, client: Redis, woken: bytes) -> bytes:
         """Take one reply; returns the newest id of our own stream."""
@@ -150,6 +165,11 @@ class Reader:
                 woken = entries[-1][0]
             else:
                 self._hand_over(key, asked[key], entries)
+        if self._connections > 1:
+            # The client has replaced a broken connection by itself.
+            self._connections = 1
+            self._interrupted()
+        await asyncio.sleep(min(LINGER_S * len(asked), LINGER_MAX_S))
         return woken
 
     def _hand_over(

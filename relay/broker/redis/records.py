@@ -57,7 +57,7 @@ def meta_arguments(meta: StreamMeta, epoch: str, node_id: str) -> list[Argument]
 def read_entries(reply: Reply) -> list[Entry]:
     """Return the entries of an `XRANGE` within a script."""
     records = cast("list[tuple[bytes, list[bytes]]]", reply)
-    return [_entry(_pairs(fields)) for _, fields in records]
+    return [read_entry(_pairs(fields)) for _, fields in records]
 
 
 def read_meta(reply: Reply) -> tuple[StreamMeta, str, int]:
@@ -121,7 +121,8 @@ def read_snapshot(meta: Reply, entries: Reply, held: Reply) -> LogSnapshot:
     return LogSnapshot(stored, epoch, fence, tuple(read_entries(entries)), tuple(chunks))
 
 
-def _entry(fields: Mapping[bytes, bytes]) -> Entry:
+def read_entry(fields: Mapping[bytes, bytes]) -> Entry:
+    """Return the entry of one record. Raises `MalformedEntry`."""
     return from_fields({decode(name): decode(value) for name, value in fields.items()})
 
 

@@ -9,14 +9,14 @@ who asked rebuilds itself from the log, and by then the map is right.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
@@ -49,14 +49,29 @@ class Endpoint:
         options: dict[str, Any] = dict(parse_url(self.url))
         return options.get("host", "localhost"), options.get("port", 6379)
 
-    def client(self, address: Address | None = None, *, reply_timeout_s: float) -> Redis:
-        """Make a client that retries nothing and has one connection of its own."""
+    def client(
+        self,
+        address: Address | None = None,
+        *,
+        reply_timeout_s: float,
+        connected: Callable[[], None] = lambda: None,
+    ) -> Redis:
+        """Make a client that retries nothing and has one connection of its own.
+
+        `connected` is called for each new one: a client replaces a broken connection in silence.
+        """
+
+        async def connect(connection: Connection) -> None:
+            await connection.on_connect()
+            connected()
+
         # redis-py's own stubs know these options only one by one.
         options: dict[str, Any] = dict(parse_url(self.url))
         if address is not None:
             options["host"], options["port"] = address
         options |= {
             "protocol": 2,
+            "redis_connect_func": connect,
             "retry": Retry(NoBackoff(), 0),
             "retry_on_error": [],
             "socket_timeout": reply_timeout_s,
@@ -109,9 +124,13 @@ class Shards:
             )
         return shard
 
-    def reader(self, bucket: int, *, reply_timeout_s: float) -> Redis:
+    def reader(
+        self, bucket: int, connected: Callable[[], None], *, reply_timeout_s: float
+    ) -> Redis:
         """Make a client for somebody who blocks while reading a bucket."""
-        return self._endpoint.client(self._map[bucket], reply_timeout_s=reply_timeout_s)
+        return self._endpoint.client(
+            self._map[bucket], reply_timeout_s=reply_timeout_s, connected=connected
+        )
 
     def troubled(self) -> None:
         """Something failed: the map may be old."""

@@ -7,15 +7,21 @@ the second.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 from relay.broker.redis.keys import Keys, bucket_of_stream
 from relay.broker.redis.reader import Record
 from relay.broker.redis.readers import Readers
+from relay.broker.redis.records import read_entry
 from relay.errors import UnknownStream
+from relay.protocol.events import Entry
+
+TAIL_MAX = 32
+"""How many of the newest entries of a log that is watched are kept, to be read without asking."""
 
 Wake = Callable[[], None]
 
@@ -31,6 +37,17 @@ class _Known:
     """Everybody who watches was woken for this offset, or came later."""
     watchers: dict[int, Wake] = field(default_factory=dict)
     unfollow: Callable[[], None] | None = None
+    tail: deque[Entry] = field(default_factory=partial(deque, maxlen=TAIL_MAX))
+    """The newest entries without a hole, while somebody watches."""
+
+    def keep(self, entries: Sequence[Entry]) -> None:
+        """Put stored entries behind the tail; where there is a hole between, begin a new one."""
+        for entry in entries:
+            if self.tail and entry.offset <= self.tail[-1].offset:
+                continue
+            if self.tail and entry.offset != self.tail[-1].offset + 1:
+                self.tail.clear()
+            self.tail.append(entry)
 
 
 class Watchers:
@@ -86,13 +103,25 @@ class Watchers:
             if not known.watchers and known.unfollow is not None:
                 known.unfollow()
                 known.unfollow = None
+                known.tail.clear()
 
         return stop
 
-    def announce(self, stream_id: str, stored: int) -> None:
-        """The log has grown up to the offset `stored`."""
+    def peek(self, stream_id: str, after: int, limit: int) -> list[Entry]:
+        """Return entries behind an offset, at most `limit`; none where they must be asked for."""
+        known = self._known.get(stream_id)
+        if known is None or not known.tail:
+            return []
+        skipped = after + 1 - known.tail[0].offset
+        return [] if skipped < 0 else list(islice(known.tail, skipped, skipped + limit))
+
+    def announce(self, stream_id: str, entries: Sequence[Entry]) -> None:
+        """The log has grown by these entries."""
+        stored = entries[-1].offset
         self.learn(stream_id, stored)
         known = self._known[stream_id]
+        if known.watchers:
+            known.keep(entries)
         if stored > known.announced:
             known.announced = stored
             _wake_all(known)
@@ -112,13 +141,14 @@ class Watchers:
             return
         if not records:
             # The connection was lost. The log may have gone with it, and no record will say so.
+            known.tail.clear()
             _wake_all(known)
             return
         offset, _, number = records[-1].id.partition(b"-")
-        if number == b"0":
-            self.announce(stream_id, int(offset))
-        else:
+        if number != b"0":
             self.forget(stream_id)  # a tombstone
+        elif int(offset) > known.announced:
+            self.announce(stream_id, [read_entry(record.fields) for record in records])
 
     def _forget_expired(self, now: float) -> None:
         while self._known:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
 
@@ -66,7 +65,9 @@ async def a_reader(
     endpoint = Endpoint(url or server.url)
     reader = Reader(
         wake_key=wakes.key.encode(),
-        connect=partial(endpoint.client, reply_timeout_s=REPLY_TIMEOUT_S),
+        connect=lambda connected: endpoint.client(
+            reply_timeout_s=REPLY_TIMEOUT_S, connected=connected
+        ),
         wake=wakes,
         troubled=lambda: None,
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 
 import pytest
 
@@ -66,5 +67,13 @@ async def test_what_wakes_a_reader_does_not_stay(redis_server: RedisServer) -> N
     async with some_readers(redis_server.url) as (readers, shards, keys):
         await read_all(readers, shards, keys)
         wake = keys.wake(0).decode()
+        async with asyncio.timeout(TIMEOUT_S):
+            for number in count():
+                # A reader that does not block just then need not be woken.
+                readers.follow(0, b"%d" % number, START, lambda records: None)
+                await asyncio.sleep(0.01)
+                if redis_server.command("EXISTS", wake) == ":1":
+                    break
+        await shards.of(0).calls.call("PING")
         assert 0 < int(redis_server.command("PTTL", wake)[1:]) <= 60_000
         assert redis_server.command("XLEN", wake) == ":1"

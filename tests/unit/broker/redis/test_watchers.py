@@ -9,12 +9,25 @@ import pytest
 from relay.broker.redis.keys import Keys, bucket_of_stream
 from relay.broker.redis.reader import Deliver, Record
 from relay.broker.redis.readers import Readers
-from relay.broker.redis.watchers import Watchers
+from relay.broker.redis.watchers import TAIL_MAX, Watchers
 from relay.clock import ManualClock
 from relay.errors import UnknownStream
+from relay.protocol.events import Entry, EntryKind
+from relay.wire.entry import to_fields
 
 KEYS = Keys("relay", "here")
 TTL_S = 100.0
+
+
+def entry(offset: int) -> Entry:
+    """A chunk's entry."""
+    return Entry(offset, EntryKind.CHUNK, 0.0, str(offset), offset - 1)
+
+
+def record(name: bytes) -> Record:
+    """The record of such an entry, by its id."""
+    fields = to_fields(entry(int(name.partition(b"-")[0])))
+    return Record(name, {key.encode(): value.encode() for key, value in fields.items()})
 
 
 @dataclass
@@ -36,7 +49,7 @@ class FakeReaders:
     def deliver(self, *ids: bytes) -> None:
         """Deliver records of the one stream that is followed."""
         ((_, deliver),) = self.followed.values()
-        deliver([Record(one, {}) for one in ids])
+        deliver([record(one) for one in ids])
 
     @property
     def after(self) -> list[bytes]:
@@ -92,7 +105,7 @@ def test_what_is_appended_here_is_told_once(world: World) -> None:
     world.watchers.learn("s", 0)
     wakes = Wakes()
     world.watchers.watch("s", wakes)
-    world.watchers.announce("s", 2)
+    world.watchers.announce("s", [entry(1), entry(2)])
     world.readers.deliver(b"1-0", b"2-0")
     assert wakes.count == 1
     world.readers.deliver(b"3-0")
@@ -142,7 +155,7 @@ def test_records_of_a_former_log_say_nothing_of_a_new_one(world: World) -> None:
     world.watchers.learn("s", 0)
     wakes = Wakes()
     world.watchers.watch("s", wakes)
-    old([Record(b"4-0", {})])
+    old([record(b"4-0")])
     assert wakes.count == 0
     assert world.readers.after == [b"0-0"]
 
@@ -159,3 +172,45 @@ def test_logs_that_have_expired_are_forgotten(world: World) -> None:
     assert len(world.watchers) == 3
     with pytest.raises(UnknownStream):
         world.watchers.watch("old", Wakes())
+
+
+def test_the_newest_entries_are_read_without_asking(world: World) -> None:
+    """While somebody watches, whoever appended them; older ones must be asked for."""
+    world.watchers.learn("s", 2)
+    stop = world.watchers.watch("s", Wakes())
+    assert world.watchers.peek("s", 2, 10) == []
+    world.watchers.announce("s", [entry(3)])
+    world.readers.deliver(b"3-0", b"4-0", b"5-0")
+    assert world.watchers.peek("s", 2, 10) == [entry(3), entry(4), entry(5)]
+    assert world.watchers.peek("s", 3, 1) == [entry(4)]
+    for after in (0, 1, 5, 9):
+        assert world.watchers.peek("s", after, 10) == []
+    stop()
+    assert world.watchers.peek("s", 2, 10) == []
+    world.watchers.announce("s", [entry(6)])
+    assert world.watchers.peek("s", 5, 10) == []
+
+
+def test_what_is_kept_has_no_hole_and_is_little(world: World) -> None:
+    """A reader that got an entry too many or too few would show a wrong text."""
+    world.watchers.learn("s", 0)
+    world.watchers.watch("s", Wakes())
+    world.watchers.announce("s", [entry(1), entry(2)])
+    world.watchers.announce("s", [entry(5)])
+    assert world.watchers.peek("s", 0, 10) == []
+    assert world.watchers.peek("s", 4, 10) == [entry(5)]
+    world.watchers.announce("s", [entry(offset) for offset in range(6, 100)])
+    assert len(world.watchers.peek("s", 99 - TAIL_MAX, 1000)) == TAIL_MAX
+    assert world.watchers.peek("s", 98 - TAIL_MAX, 1000) == []
+
+
+def test_nothing_is_kept_over_a_lost_connection_or_a_drop(world: World) -> None:
+    """What is stored may be something else then."""
+    world.watchers.learn("s", 0)
+    world.watchers.watch("s", Wakes())
+    world.watchers.announce("s", [entry(1)])
+    world.readers.deliver()
+    assert world.watchers.peek("s", 0, 10) == []
+    world.watchers.announce("s", [entry(2)])
+    world.watchers.forget("s")
+    assert world.watchers.peek("s", 1, 10) == []
