@@ -14,8 +14,8 @@ from typing import Final
 from relay.admin.story import Point, points, runs, span
 from relay.node.tracer import TraceRow
 
-COMPARED_CHARS_MAX: Final = 4_000
-"""Comparing takes time with the square of the length: longer texts are shown without marks."""
+COMPARED_CHARS_MAX: Final = 800
+"""Comparing takes time with the square of the length: where more differs, all of it is marked."""
 
 SHOWN_CHARS_MAX: Final = 100_000
 """A longer text is cut: the page shows what can be read, the API has the whole."""
@@ -29,7 +29,6 @@ class Piece:
     lost      the bot sent it, the device was not shown it
     added     the device was shown it in place of what is missing: a repair, or a mark
     hole      nothing of the text: here chunks are missing, which `text` names
-    plain     it was not looked at
     cut       nothing of the text: the rest is left out
     """
 
@@ -135,17 +134,33 @@ def _nonempty(*pieces: Piece) -> Iterator[Piece]:
 
 
 def _compared(sent: str, shown: str) -> tuple[list[Piece], list[Piece]]:
-    if sent == shown:
-        whole = list(_nonempty(Piece("same", sent)))
-        return whole, whole
+    """Mark what differs between the common beginning and the common end."""
+    head = _shared(sent, shown)
+    tail = _shared(sent[head:][::-1], shown[head:][::-1])
+    begin, end = sent[:head], sent[len(sent) - tail :]
+    left, right = _differing(sent[head : len(sent) - tail], shown[head : len(shown) - tail])
+    same = Piece("same", begin), Piece("same", end)
+    return (
+        list(_nonempty(same[0], *left, same[1])),
+        list(_nonempty(same[0], *right, same[1])),
+    )
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _differing(sent: str, shown: str) -> tuple[list[Piece], list[Piece]]:
     if max(len(sent), len(shown)) > COMPARED_CHARS_MAX:
-        return list(_nonempty(Piece("plain", sent))), list(_nonempty(Piece("plain", shown)))
+        return [Piece("lost", sent)], [Piece("added", shown)]
     left: list[Piece] = []
     right: list[Piece] = []
     for tag, a, b, c, d in SequenceMatcher(None, sent, shown, autojunk=False).get_opcodes():
         same = tag == "equal"
-        left += _nonempty(Piece("same" if same else "lost", sent[a:b]))
-        right += _nonempty(Piece("same" if same else "added", shown[c:d]))
+        left.append(Piece("same" if same else "lost", sent[a:b]))
+        right.append(Piece("same" if same else "added", shown[c:d]))
     return left, right
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, fields
 from typing import Final
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.admin.story import Point, moments, points, seconds, told
+from relay.admin.story import Point, points, told
 from relay.admin.traces import TraceOrder, TraceQuery
 from relay.errors import NotFound
 from relay.node.tracer import TraceRow
@@ -61,24 +62,36 @@ async def _show(visit: Visit) -> Response:
         raise NotFound("there is no such trace; it may have been deleted, or have grown too old")
     filters = read_filters(visit.request.query_params, visit.desk.now())
     names = {bot.bot_id: bot.name for bot in await visit.desk.store.people.list_bots()}
+    bot = names.get(row.bot_id or 0, "") or (f"bot {row.bot_id}" if row.bot_id else "no bot")
+    newer = await _neighbour(visit, row, filters, newer=True)
+    older = await _neighbour(visit, row, filters, newer=False)
+    # A long answer takes a good part of a second, in which no stream may stand still.
+    return await asyncio.to_thread(_draw, visit, row, filters, bot, (newer, older))
+
+
+def _draw(
+    visit: Visit,
+    row: TraceRow,
+    filters: Filters,
+    bot: str,
+    neighbours: tuple[str | None, str | None],
+) -> Response:
     chunks = sorted(points(row), key=lambda point: (point.sequence, point.received))
-    plot = arrange(row)
     return visit.page(
         "trace.html",
         row=row,
-        bot=names.get(row.bot_id or 0, "") or (f"bot {row.bot_id}" if row.bot_id else "no bot"),
+        bot=bot,
         story=list(told(row)),
         drawing=draw_timeline(row),
-        per_row=plot.size,
+        per_row=arrange(row).size,
         texts=compare(row),
         events=_events(row),
         chunks=_table(row, chunks),
         chunks_left=max(0, len(chunks) - TABLE_ROWS_MAX),
-        held=seconds(moments(row).end_held),
         columns=_columns(row),
         filters=filters,
-        newer=await _neighbour(visit, row, filters, newer=True),
-        older=await _neighbour(visit, row, filters, newer=False),
+        newer=neighbours[0],
+        older=neighbours[1],
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
 from relay.web.admin.page_texts import COMPARED_CHARS_MAX, SHOWN_CHARS_MAX, Piece, compare
@@ -101,15 +103,25 @@ def test_where_lengths_do_not_fit_the_texts_are_compared(lengths: tuple[int, ...
     assert any(piece.kind == "lost" for piece in texts.sent)
 
 
-def test_long_texts_are_neither_compared_nor_shown_whole() -> None:
-    """Comparing takes time with the square of the length."""
+def test_long_texts_are_compared_at_their_ends_only_and_cut() -> None:
+    """Comparing takes time with the square of the length, and no page has room for all."""
     row = trace_row(
-        timeline=[], sdk_content="ab" * COMPARED_CHARS_MAX, sse_content="ba" * SHOWN_CHARS_MAX
+        timeline=[],
+        sdk_content="begin " + "ab" * COMPARED_CHARS_MAX + " end",
+        sse_content="begin " + "ba" * SHOWN_CHARS_MAX + " end",
     )
     texts = compare(row)
-    assert [piece.kind for piece in texts.sent] == ["plain"]
-    assert [piece.kind for piece in texts.shown] == ["plain", "cut"]
-    assert len(texts.shown[0].text) == SHOWN_CHARS_MAX
+    assert [piece.kind for piece in texts.sent] == ["same", "lost", "same"]
+    assert [piece.kind for piece in texts.shown] == ["same", "added", "cut"]
+    assert sum(len(piece.text) for piece in texts.shown[:2]) == SHOWN_CHARS_MAX
+
+
+def test_the_worst_texts_are_compared_in_no_time() -> None:
+    """All of one character: each place is like each other one."""
+    row = trace_row(timeline=[], sdk_content="a" * 799 + "b", sse_content="b" + "a" * 799)
+    started = perf_counter()
+    compare(row)
+    assert perf_counter() - started < 2.0
 
 
 def test_a_row_without_texts_has_only_its_holes() -> None:
