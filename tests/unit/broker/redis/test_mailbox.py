@@ -3,13 +3,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from relay.broker.base import Letter
 from relay.broker.redis import RedisOptions, open_redis
 from relay.broker.redis.keys import Keys, bucket_of_bot
-from relay.broker.redis.mailbox import LETTERS_MAX
+from relay.broker.redis.mailbox import LETTERS_MAX, RedisMailbox
+from relay.broker.redis.pipe import Reply
+from relay.broker.redis.reader import Deliver, Record
+from relay.broker.redis.scripts import load_scripts
 from relay.errors import BrokerUnavailable
 from tests.support.redis import RedisServer, new_prefix, options
 from tests.support.redis_wire import Wire
@@ -168,29 +172,92 @@ async def test_a_node_that_reads_nothing_is_not_sent_more_and_more(
             await other.mailbox.post(letter(LETTERS_MAX))
 
 
-async def test_a_letter_that_overtakes_the_answer_to_listening_is_kept(
+class Late:
+    """Stands for shards, readers and hints; the answer to listening comes when the test says."""
+
+    def __init__(self) -> None:
+        self.answers: list[asyncio.Future[Reply]] = []
+        self.takers: list[Deliver] = []
+
+    def of(self, bucket: int) -> Late:
+        return self
+
+    @property
+    def calls(self) -> Late:
+        return self
+
+    def run(self, *script: object) -> asyncio.Future[Reply]:
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return self.answers[-1]
+
+    def tell(self, *command: object) -> None:
+        """Nothing is there to be told."""
+
+    def on(self, kind: str, take: object) -> None:
+        """No hints come."""
+
+    def follow(self, bucket: int, key: bytes, after: bytes, deliver: Deliver) -> None:
+        self.takers.append(deliver)
+
+
+async def test_a_letter_that_overtakes_the_answer_to_listening_is_kept() -> None:
+    """Both come over connections of their own. The listener gets it once it is one."""
+    late = Late()
+    names = Keys("p", "n")
+    parts: tuple[Any, ...] = (late, names, load_scripts(), late, late)
+    mailbox = RedisMailbox(*parts, node_id="n", ttl_s=60.0)
+    inbox = Inbox()
+    listening = asyncio.ensure_future(mailbox.listen(BOT, inbox.take, inbox.replace))
+    await asyncio.sleep(0)
+    fields = {b"bot": b"5", b"fence": b"3", b"stream": b"stream7", b"payload": b"7"}
+    (take,) = late.takers
+    take([Record(b"1-0", fields)])
+    assert inbox.letters == []
+    late.answers[0].set_result([3, None])
+    assert await listening == 3
+    assert inbox.letters == [letter(7)]
+    take([Record(b"2-0", {**fields, b"fence": b"2", b"stream": b"stream8", b"payload": b"8"})])
+    assert inbox.letters[1:] == [letter(8)]
+    closing = asyncio.ensure_future(mailbox.close())
+    await asyncio.sleep(0.1)
+    late.answers[-1].set_result(1)
+    await closing
+
+
+async def test_a_letter_for_a_listener_that_is_none_any_more_is_not_posted(
     redis_server: RedisServer,
 ) -> None:
-    """Both come over connections of their own. The listener gets it once it is one."""
+    """Another has come since it was looked up, or its time is over: posting looks again."""
     chosen = options()
+    names = Keys(chosen.prefix, "")
+    async with open_redis(redis_server.url, chosen) as broker:
+        fence = await broker.mailbox.listen(BOT, Inbox().take, Inbox().replace)
+        node = broker.nodes.node_id
+        keys = (names.bots(BUCKET), names.mail(BUCKET, "other"))
+        calls = broker.shards.of(BUCKET).calls
+        for listener in ((fence - 1, node), (fence, "other"), (fence + 1, node)):
+            args = (BOT, *listener, LETTERS_MAX, 1000, "payload", "x")
+            assert await calls.run(load_scripts().post, keys, args) == [b"moved"]
+        assert await calls.call("XLEN", keys[1]) == 0
+        args = (BOT, fence, node, LETTERS_MAX, 1000, "payload", "x")
+        assert await calls.run(load_scripts().post, keys, args) == [b"ok"]
+
+
+async def test_a_replaced_listener_is_told_at_once(redis_server: RedisServer) -> None:
+    """Long before its node's next sign of life."""
+    chosen = RedisOptions(prefix=new_prefix(), node_ttl_s=60.0)
     async with (
-        open_redis(redis_server.url, chosen) as other,
-        open_redis(redis_server.url, chosen) as broker,
+        open_redis(redis_server.url, chosen) as old,
+        open_redis(redis_server.url, chosen) as new,
     ):
-        for bot_id in range(40):
-            inbox = Inbox()
-            listening = asyncio.ensure_future(
-                broker.mailbox.listen(bot_id, inbox.take, inbox.replace)
-            )
+        inbox = Inbox()
+        await old.mailbox.listen(BOT, inbox.take, inbox.replace)
+        await new.mailbox.listen(BOT, Inbox().take, Inbox().replace)
 
-            async def is_posted(bot_id: int = bot_id) -> bool:
-                return await other.mailbox.post(Letter(bot_id, "s", b"{}"))
+        async def is_told() -> bool:
+            return inbox.replaced == 1
 
-            async with asyncio.timeout(TIMEOUT_S):
-                while not await is_posted():
-                    pass
-            await listening
-            await inbox.has(1)
+        await until(is_told)
 
 
 async def test_listening_that_failed_is_no_listening(redis_server: RedisServer) -> None:

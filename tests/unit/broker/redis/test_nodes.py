@@ -8,7 +8,8 @@ import pytest
 
 from relay.broker.base import ReadReport
 from relay.broker.redis import RedisOptions, open_redis
-from relay.broker.redis.keys import Keys
+from relay.broker.redis.keys import NODES, Keys
+from relay.broker.redis.scripts import load_scripts
 from relay.errors import BrokerUnavailable
 from tests.support.node import META
 from tests.support.redis import RedisServer, new_prefix, options
@@ -44,6 +45,24 @@ async def test_nothing_is_left_of_a_node_once_its_streams_are_taken(
         assert redis_server.command("HEXISTS", nodes, gone) == ":0"
         assert redis_server.command("EXISTS", names.owned(gone).decode()) == ":0"
         assert await alive.nodes.orphans(3) == []
+
+
+async def test_a_node_that_lives_is_robbed_of_nothing(redis_server: RedisServer) -> None:
+    """It gave a sign of life between the look at the nodes and the taking."""
+    chosen = options()
+    async with (
+        open_redis(redis_server.url, chosen) as here,
+        open_redis(redis_server.url, chosen) as there,
+    ):
+        await there.log.create(META)
+        names = Keys(chosen.prefix, here.nodes.node_id)
+        other = there.nodes.node_id
+        keys = (names.nodes(), names.owned(other), names.owned(here.nodes.node_id))
+        calls = here.shards.of(NODES).calls
+        assert await calls.run(load_scripts().adopt, keys, (other, 10)) == []
+        await there.nodes.leave()
+        taken = await calls.run(load_scripts().adopt, keys, (other, 10))
+        assert taken == [META.stream_id.encode()]
 
 
 async def test_a_node_that_was_only_slow_is_alive_again(redis_server: RedisServer) -> None:
