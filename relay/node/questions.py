@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from relay.broker.base import Broker, Letter, LogSnapshot, StreamMeta, settle
-from relay.devices.base import Ask
+from relay.devices.base import Ask, StreamView
 from relay.errors import BrokerError
 from relay.node.background import Undertake
 from relay.node.commands import execute_command
@@ -16,8 +16,8 @@ from relay.protocol.events import Stop
 from relay.protocol.status import Outcome
 from relay.wire.jsontext import JsonValue, dumps
 
-Reply = Callable[[], Awaitable[Stop]]
-"""What the relay itself says to a user who has no bot."""
+Reply = Callable[[StreamView], Awaitable[Stop]]
+"""What the relay itself says to a user who has no bot, and in whose stream."""
 
 
 class Questions:
@@ -73,7 +73,7 @@ class Questions:
     async def _reply(self, stream: NodeStream, reply: Reply) -> None:
         stop = Stop(Outcome.FAILED, "the relay could not answer")
         try:
-            stop = await reply()
+            stop = await reply(stream.view)
         finally:
             await self._stop(stream, stop)
 

@@ -65,7 +65,7 @@ class DeviceEndpoint:
         except (InvalidRequest, RelayError) as error:
             response = self._show(error, asked)
         except Exception as error:
-            _logger.exception("request_failed")
+            _logger.exception("request_failed", path=scope["path"])
             response = self._show(error, asked)
         else:
             await self._answer(subscription, asked, scope, receive, send)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from relay.admin.binding import BindingContext, Redeemed, Redemption
-from relay.devices.base import Ask
+from relay.devices.base import Ask, StreamView
 from relay.devices.binding_code import find_code
 from relay.devices.texts import text
 from relay.errors import StoreError
@@ -90,16 +90,16 @@ class BindingDialogue:
         self._of_user = Attempts(USER_TRIES, window_s=WINDOW_S, now=now)
         self._of_key = Attempts(KEY_TRIES, window_s=WINDOW_S, now=now)
 
-    async def answer(self, ask: Ask, access_key_id: int) -> Stop:
+    async def answer(self, ask: Ask, access_key_id: int, view: StreamView) -> Stop:
         """Return how the stream of a user without a bot ends. Raises nothing on purpose."""
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await self._answer(ask, access_key_id)
+                return await self._answer(ask, access_key_id, view)
         except (StoreError, TimeoutError, Busy) as error:
-            _logger.warning("binding_failed", error=type(error).__name__)
+            _logger.warning("binding_failed", **view.names, error=type(error).__name__)
             return _unbound("bind_failed", ask)
 
-    async def _answer(self, ask: Ask, access_key_id: int) -> Stop:
+    async def _answer(self, ask: Ask, access_key_id: int, view: StreamView) -> Stop:
         code = find_code(ask.text)
         context = BindingContext(ask.conversation_id, ask.agent_id, access_key_id, ask.user_id)
         photo = ask.images[-1] if ask.images and self._photos is not None else None
@@ -107,17 +107,17 @@ class BindingDialogue:
             return await self._invite(ask, context)
         user = (access_key_id, ask.user_id)
         if not (self._of_user.take(user) and self._of_key.take(access_key_id)):
-            return self._tried("bind_too_many", ask)
+            return _tried("bind_too_many", ask, view)
         if code is None:
             assert photo is not None
-            code, problem = await self._read(photo)
+            code, problem = await self._read(photo, view)
             if code is None:
-                return self._tried(problem, ask)
+                return _tried(problem, ask, view)
         redemption = await self._desk.redeem(code, user_id=ask.user_id, device_id=ask.agent_id)
         if redemption.result is not Redeemed.BOUND:
-            return self._tried(f"bind_{redemption.result}", ask)
+            return _tried(f"bind_{redemption.result}", ask, view)
         self._of_key.give_back(access_key_id)
-        _logger.info("user_bound", bot_id=redemption.bot_id)
+        _logger.info("user_bound", **{**view.names, "bot_id": redemption.bot_id})
         words = text("bind_done", ask.lang).replace("{bot}", redemption.bot_name)
         return Stop(Outcome.BOUND, f"bound to bot {redemption.bot_id}", words)
 
@@ -128,20 +128,21 @@ class BindingDialogue:
         words = text("bind_photo", ask.lang)
         return Stop(Outcome.UNBOUND, "no bot is bound to this user", words, TAKE_PHOTO)
 
-    async def _read(self, photo: str) -> tuple[str | None, str]:
+    async def _read(self, photo: str, view: StreamView) -> tuple[str | None, str]:
         """Return the first code in a photo, or None and what is to be said about it."""
         assert self._photos is not None
         try:
             found = await self._photos.read(photo)
         except PhotoRefused as error:
-            _logger.info("binding_photo_refused", reason=error.reason)
+            _logger.info("binding_photo_refused", **view.names, reason=error.reason)
             return None, "bind_unreadable"
         codes = [code for code in map(find_code, found) if code is not None]
         return (codes[0], "") if codes else (None, "bind_unknown" if found else "bind_unreadable")
 
-    def _tried(self, code: str, ask: Ask) -> Stop:
-        _logger.info("binding_refused", reason=code)
-        return _unbound(code, ask)
+
+def _tried(code: str, ask: Ask, view: StreamView) -> Stop:
+    _logger.info("binding_refused", **view.names, reason=code)
+    return _unbound(code, ask)
 
 
 def _unbound(code: str, ask: Ask) -> Stop:

@@ -6,7 +6,7 @@ import asyncio
 
 from relay.broker.base import Letter
 from relay.broker.memory import MemoryLog, MemoryMailbox
-from relay.devices.base import Ask
+from relay.devices.base import Ask, StreamView
 from relay.errors import BrokerUnavailable, StoreError
 from relay.protocol.events import Stop
 from relay.protocol.status import Outcome
@@ -47,17 +47,19 @@ async def test_a_mailbox_that_is_away_is_an_honest_end() -> None:
 
 
 async def test_what_is_said_to_a_user_without_a_bot_may_take_its_time() -> None:
-    """The stream is open meanwhile, and its device reads; then it ends with these words."""
+    """The stream, which the reply is told, is open meanwhile; then it ends with these words."""
     world, said = World(), asyncio.get_running_loop().create_future()
+    told: list[str] = []
 
-    async def reply() -> Stop:
+    async def reply(view: StreamView) -> Stop:
+        told.append(view.stream_id)
         await said
         return Stop(Outcome.UNBOUND, "why", "Show me.", PHOTO)
 
     view = await world.node.open_stream(ASK, bot_id=None, access_key_id=KEY, reply=reply)
     reader = await world.read(view.stream_id)
     await settle_down()
-    assert world.node.open_streams == 1
+    assert (world.node.open_streams, told) == (1, [view.stream_id])
     said.set_result(None)
     await reader.read_all()
     assert (reader.end.outcome, reader.end.content, reader.end.part) == (
@@ -73,7 +75,7 @@ async def test_a_user_who_was_bound_leaves_a_trace_without_an_anomaly() -> None:
     """The relay has answered itself, and nothing was lost."""
     world = World()
 
-    async def reply() -> Stop:
+    async def reply(_view: StreamView) -> Stop:
         return Stop(Outcome.BOUND, "bound to bot 1", "Done.")
 
     view = await world.node.open_stream(ASK, bot_id=None, access_key_id=KEY, reply=reply)
@@ -87,7 +89,7 @@ async def test_a_reply_that_fails_leaves_no_device_waiting() -> None:
     """Whatever goes wrong, the stream has an end."""
     world = World()
 
-    async def reply() -> Stop:
+    async def reply(_view: StreamView) -> Stop:
         raise StoreError("away")
 
     view = await world.node.open_stream(ASK, bot_id=None, access_key_id=KEY, reply=reply)
@@ -101,7 +103,7 @@ async def test_a_user_with_a_bot_is_not_replied_to() -> None:
     world = World()
     await world.bot()
 
-    async def reply() -> Stop:
+    async def reply(_view: StreamView) -> Stop:
         raise AssertionError
 
     await world.node.open_stream(ASK, bot_id=1, access_key_id=KEY, reply=reply)

@@ -8,6 +8,7 @@ import time
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from relay.web import body as body_module
 from relay.wire.jsontext import JsonValue
@@ -165,7 +166,9 @@ async def test_a_bug_of_ours_is_an_answer_without_internals(
         raise RuntimeError("secret internals")
 
     monkeypatch.setattr(web.node, "open_stream", open_stream)
-    response = await web.ask()
+    with capture_logs() as logs:
+        response = await web.ask()
+    assert [(entry["event"], entry["path"]) for entry in logs] == [("request_failed", "/sse/rokid")]
     assert response.headers["Relay-Error"] == "internal"
     assert ending(response) == [("message", True), ("done", True)]
     assert "secret" not in response.text

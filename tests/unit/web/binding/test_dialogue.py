@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from relay.admin.binding import BindingContext, Redeemed, Redemption
 from relay.clock import ManualClock
-from relay.devices.base import Ask
+from relay.devices.base import Ask, StreamView
 from relay.devices.texts import TEXTS
 from relay.errors import SettingsError, StoreError
 from relay.protocol.events import Stop
@@ -21,6 +21,7 @@ CODE = "7KDQ4XMB2T"
 ASK = Ask("1772157600000", "a" * 32, "U1", "天气怎么样？", lang="en")
 SHOWN = replace(ASK, text="[image]", images=("https://old.example/0.png", "https://a.example/1"))
 KEY = 11
+VIEW = StreamView("s1", "e", ASK.conversation_id, ASK.agent_id, "en", "t1")
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class Talk:
 
     async def __call__(self, ask: Ask = ASK, *, key: int = KEY) -> Stop:
         """What is answered."""
-        return await self.dialogue.answer(ask, key)
+        return await self.dialogue.answer(ask, key, VIEW)
 
     async def show(self, **changes: object) -> Stop:
         """Be asked for a photo, and show one."""
@@ -294,6 +295,23 @@ async def test_no_token_and_no_url_is_logged_or_traced() -> None:
     assert CODE not in repr((logs, told))
     assert "7KDQ4" not in repr((logs, told))
     assert "a.example" not in repr((logs, told))
+
+
+async def test_every_line_names_the_stream() -> None:
+    """And a line about a user who was bound the bot, which the stream itself does not have."""
+    of_stream = {"stream_id": "s1", "trace_id": "t1", "bot_id": None}
+    with capture_logs() as logs:
+        await Talk()(replace(ASK, text=CODE))
+        await Talk(desk=FakeDesk(Redeemed.USED))(replace(ASK, text=CODE))
+        await Talk(photos=FakePhotos(PhotoRefused("no photo"))).show()
+        await Talk(desk=FakeDesk(away=True))(replace(ASK, text=CODE))
+    told = {entry.pop("event"): {name: entry[name] for name in of_stream} for entry in logs}
+    assert told == {
+        "user_bound": {**of_stream, "bot_id": 3},
+        "binding_refused": of_stream,
+        "binding_photo_refused": of_stream,
+        "binding_failed": of_stream,
+    }
 
 
 def test_the_relays_limits_fit_into_each_other() -> None:
