@@ -10,6 +10,7 @@ is found out and put right.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import replace
@@ -55,6 +56,8 @@ class RedisNodes:
         self._ttl_s = ttl_s
         self._stream_ttl_s = stream_ttl_s
         self._beating: asyncio.Task[None] | None = None
+        self._patient_until = 0.0
+        """Until then, in seconds of the loop, others may be silent because Redis was away."""
         self._logger = structlog.get_logger("relay.broker.redis")
 
     @property
@@ -80,8 +83,11 @@ class RedisNodes:
                 await self._beat(self._ttl_s)
             except BrokerUnavailable as error:
                 self._logger.warning("redis_sign_of_life_failed", reason=str(error))
+                self._patient_until = math.inf
                 pause_s = min(BEAT_RETRY_S, self._ttl_s / BEATS_PER_TTL)
             else:
+                if self._patient_until == math.inf:
+                    self._patient_until = asyncio.get_running_loop().time() + self._ttl_s
                 pause_s = self._ttl_s / BEATS_PER_TTL
 
     async def _beat(self, ttl_s: float) -> None:
@@ -144,7 +150,12 @@ class RedisNodes:
             self._hints.give(node_id, CLAIMED, stream_id)
 
     async def orphans(self, limit: int) -> Sequence[str]:
-        """See `Cluster.orphans`. Raises `BrokerUnavailable`."""
+        """See `Cluster.orphans`. Raises `BrokerUnavailable`.
+
+        None while Redis has been away just now: everybody has been silent then.
+        """
+        if asyncio.get_running_loop().time() < self._patient_until:
+            return []
         _, gone = await self._nodes()
         found: list[str] = []
         for node_id in gone:

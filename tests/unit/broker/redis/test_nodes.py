@@ -153,3 +153,33 @@ async def test_a_stream_whose_log_is_gone_is_no_orphan(redis_server: RedisServer
             redis_server.command("DEL", Keys(chosen.prefix, "").meta(META.stream_id).decode())
             await ending.nodes.leave()
         assert await alive.nodes.orphans(3) == []
+
+
+async def test_after_redis_was_away_others_are_given_time(own_redis: RedisServer) -> None:
+    """All were silent for too long. Who is the first to come back must not take everything."""
+    chosen = RedisOptions(prefix=new_prefix(), node_ttl_s=1.0)
+    nodes = Keys(chosen.prefix, "").nodes().decode()
+    async with (
+        Wire(own_redis.port) as wire,
+        open_redis(wire.url, chosen) as slow,
+        open_redis(own_redis.url, chosen) as quick,
+    ):
+        await slow.log.create(META)
+        own_redis.kill()
+        wire.down = True
+        await asyncio.sleep(1.2)  # so that both count as gone
+        own_redis.start()
+        before = own_redis.command("HGET", nodes, quick.nodes.node_id)
+
+        async def has_come_back() -> bool:
+            return own_redis.command("HGET", nodes, quick.nodes.node_id) != before
+
+        await until(has_come_back)
+        assert await quick.nodes.orphans(3) == []
+        taken: list[str] = []
+
+        async def is_taken() -> bool:
+            taken.extend(await quick.nodes.orphans(3))
+            return taken == [META.stream_id]
+
+        await until(is_taken)
