@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from relay.errors import BadRequest
 
@@ -53,9 +53,7 @@ def fetch(
     `timeout_s` is for each wait on the socket, and for all of the body. Raises `BadRequest` for
     an address that is none, `Unreachable` for everything that goes wrong on the way.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadRequest(f"{url} is not an address such as https://relay.example", field="url")
+    parts = _address(url)
     connection: HTTPConnection
     if parts.scheme == "https":
         context = ssl.create_default_context()
@@ -84,6 +82,17 @@ def fetch(
         raise Unreachable(_first_line(error)) from error
     finally:
         connection.close()
+
+
+def _address(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # half a bracket, a port that is no port
+        pass
+    raise BadRequest(f"{url} is not an address such as https://relay.example", field="url")
 
 
 def _first_line(error: Exception) -> str:

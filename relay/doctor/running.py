@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, W
 
 from relay.doctor.finding import Finding, failure, fine, unseen, warning
 from relay.doctor.http1 import Reply, Unreachable, fetch
+from relay.errors import BadRequest
 from relay.web.probe import PATH, PAUSE_S, PIECES
 from relay.wire.jsontext import JsonValue
 
@@ -46,10 +47,12 @@ _PROXY_GZIP: Final = (
 
 
 async def look_at_relay(url: str, access_key: str | None) -> list[Finding]:
-    """Look at the relay at this address. Raises `BadRequest` where it is none."""
+    """Look at the relay at this address, which may be none."""
     base = url.rstrip("/")
     try:
         reply = await _get(f"{base}/healthz")
+    except BadRequest:
+        return [failure(URL, f"{url} is no address", "give one such as https://relay.example")]
     except Unreachable as error:
         return [failure(URL, f"{base}: {error}", "start the relay, or correct the address")]
     health = judge_health(base, reply)

@@ -116,6 +116,16 @@ def test_an_answer_is_judged(given: Reply, level: Level, said: str) -> None:
     assert said in finding.what
 
 
+@pytest.mark.parametrize(
+    "url", ["relay.example", "ws://relay.example", "", "http://[x", "http://x:99999", "http://x:y"]
+)
+async def test_what_is_no_address_is_a_finding(url: str) -> None:
+    """The findings about everything else are told all the same."""
+    (finding,) = await look_at_relay(url, None)
+    assert (finding.level, finding.what) == (Level.FAIL, f"{url} is no address")
+    assert "https://relay.example" in finding.mend
+
+
 async def test_where_nothing_listens_nothing_more_is_looked_at() -> None:
     """One failure, and what to do."""
     (finding,) = await look_at_relay("http://127.0.0.1:1", None)
