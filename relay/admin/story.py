@@ -45,6 +45,8 @@ _OUTCOMES: Final = {
     "unbound": "No bot belongs to the user who asked.",
     "bound": "The user showed a binding token, and has a bot from now on.",
 }
+_UNASKED: Final = frozenset({"bot_offline", "unbound", "bound"})
+"""Outcomes of streams whose question no bot was given: of none can be said what it left unsaid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def told(row: TraceRow) -> Iterator[str]:
     elif row.missing_sequences:
         yield "Nothing could be repaired."
     yield from _remarks(row.anomaly or {})
-    if _is_guessed(row):
+    if _is_guessed(row) and row.outcome not in _UNASKED:
         yield "The bot never said how many chunks there are: a lost end would not show."
 
 

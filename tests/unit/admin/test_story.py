@@ -106,8 +106,10 @@ def test_a_whole_answer_of_a_bot_that_never_counted_may_lack_its_end() -> None:
 
 
 def test_a_bot_that_was_offline_sent_nothing() -> None:
-    """And it is said why."""
+    """And it is said why. Not that it never counted: it was not asked."""
     row = answer(0, sdk_chunk_count=0, sdk_total_chunks=None, outcome="bot_offline")
+    assert list(told(row)) == ["There was no chunk.", "The bot was not connected."]
+    row = replace(row, anomaly={"total_is_known": False})
     assert list(told(row)) == ["There was no chunk.", "The bot was not connected."]
 
 
