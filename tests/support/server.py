@@ -97,7 +97,10 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @dataclass(slots=True)
 class RelayServer:
-    """One relay. It may be stopped, killed and started again: port, database and log stay."""
+    """One relay. It may be stopped, killed and started again: port, database and log stay.
+
+    With `RELAY_DATABASE_URL` among its settings it has that database, and none of its own.
+    """
 
     seed: Seed
     folder: Path
@@ -137,8 +140,8 @@ class RelayServer:
 
     def start(self) -> None:
         """Start it and wait until it listens and is ready."""
-        if not self.database.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if "RELAY_DATABASE_URL" not in self.settings and not self.database.exists():
             shutil.copy(self.seed.database, self.database)
         logged = len(self.log)
         settings = {"RELAY_DATABASE_URL": f"sqlite+aiosqlite:///{self.database}", **self.settings}

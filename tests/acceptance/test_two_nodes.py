@@ -1,0 +1,254 @@
+"""Two relay processes that share a real Redis and a real PostgreSQL, and lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import aconnect_sse
+
+from relay_sdk import Bot, Command, ConnectionTimes, ReplyOutcome
+from tests.support.bots import V2_4_0, as_recorded, legacy_bot
+from tests.support.glasses import Glasses, assert_finished, question
+from tests.support.incident import load_incident
+from tests.support.pair import Front, Pair, Row, open_pair
+from tests.support.postgres import postgres_server, postgres_url
+from tests.support.server import BotSeed, RelayServer
+
+__all__ = ["postgres_server", "postgres_url"]
+
+pytestmark = [pytest.mark.needs("redis-server", "postgres", "initdb"), pytest.mark.timeout(150)]
+
+TURN = load_incident()[1]
+TOTAL = len(TURN.chunks)
+BOTS = 50
+QUICK = ConnectionTimes(first_delay_s=0.05, delay_max_s=0.5, close_timeout_s=0.5)
+
+
+@pytest.fixture
+async def pair(postgres_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
+    """Two relays, each with the other's bots and keys."""
+    async with open_pair(postgres_url, tmp_path, bots=BOTS) as pair:
+        yield pair
+
+
+class Replayer:
+    """A bot of the SDK that answers with the incident's second turn, a chunk each so often."""
+
+    def __init__(self, url: str, seed: BotSeed, pause_s: float) -> None:
+        self.bot = Bot(url, seed.token, times=QUICK)
+        self.asked: list[str] = []
+        self.outcome: asyncio.Future[ReplyOutcome] = asyncio.get_running_loop().create_future()
+        self._pause_s = pause_s
+        self.bot.on_command(self._answer)
+
+    async def _answer(self, command: Command) -> None:
+        self.asked.append(command.stream_id)
+        async with self.bot.reply(command) as reply:
+            for piece in TURN.chunks:
+                await reply.write(piece)
+                await asyncio.sleep(self._pause_s)
+        self.outcome.set_result(await reply.closed())
+
+
+@dataclass(slots=True)
+class Device:
+    """Asks at one relay and reads on at the other whenever its own is gone. The test's ledger."""
+
+    nodes: tuple[RelayServer, RelayServer]
+    at: int
+    url: str = ""
+    last: str = ""
+    texts: dict[int, str] = field(default_factory=dict)
+    ends: list[Any] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    reconnects: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def stream_id(self) -> str:
+        """Its stream."""
+        return self.url.split("/")[2]
+
+    @property
+    def whole(self) -> str:
+        """All that it read."""
+        return "".join(self.texts[sequence] for sequence in sorted(self.texts))
+
+    async def ask(self, pair: Pair, user_id: str) -> None:
+        """Ask the user's bot."""
+        node = self.nodes[self.at]
+        async with httpx.AsyncClient(base_url=node.url, trust_env=False, timeout=30) as http:
+            answer = await http.post(
+                "/api/rokid/trigger",
+                json=question(user_id),
+                headers={"Authorization": f"Bearer {node.key}"},
+            )
+        assert answer.status_code == 200, answer.text
+        self.url = answer.json()["events_url"]
+        pair.hide(self.url.partition("ticket=")[2])
+
+    async def read(self) -> None:
+        """Read to the end, from one relay or the other; no event comes twice."""
+        while not self.ends:
+            try:
+                await self._read_on()
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+            if not self.ends:
+                self.reconnects += 1
+                self.at = 1 - self.at
+
+    async def _read_on(self) -> None:
+        base = self.nodes[self.at].url
+        headers = {"Last-Event-ID": self.last} if self.last else {}
+        async with (
+            httpx.AsyncClient(base_url=base, trust_env=False, timeout=30) as http,
+            aconnect_sse(http, "GET", self.url, headers=headers) as source,
+        ):
+            if source.response.status_code >= 500:
+                await asyncio.sleep(0.1)
+                return
+            source.response.raise_for_status()
+            async for event in source.aiter_sse():
+                self._take(event.id, json.loads(event.data))
+
+    def _take(self, place: str, data: dict[str, Any]) -> None:
+        self.begun.set()
+        if data["type"] == "stream_chunk":
+            assert data["sequence"] not in self.texts, "an event came twice"
+            assert data["sequence"] == len(self.texts), "an event was skipped"
+            self.texts[data["sequence"]] = data["content"]
+            self.last = place
+        elif data["type"] == "stream_end":
+            self.ends.append(data)
+            self.last = place
+        else:
+            self.others.append(data["type"])
+
+
+def assert_row(row: Row, device: Device, total: int) -> None:
+    """The trace equals the test's own ledger."""
+    everything = list(range(total))
+    assert sorted(device.texts) == everything
+    assert device.whole == TURN.text
+    assert device.others == []
+    assert (row["status"], row["outcome"]) == ("completed", "completed")
+    assert (row["missing_sequences"], row["loss_position"]) == ([], None)
+    assert row["sdk_total_chunks"] == row["sdk_chunk_count"] == row["sse_chunk_count"] == total
+    assert row["sdk_content"] == row["sse_content"] == TURN.text
+    assert [point[0] for point in row["timeline"]] == everything
+    assert [point[4] for point in row["timeline"]] == [len(device.texts[n]) for n in everything]
+
+
+async def test_a_bot_on_one_node_answers_a_device_on_the_other(pair: Pair) -> None:
+    """All 60 of 60, each once, in both directions, and the traces say so."""
+    for here, there in ((0, 1), (1, 0)):
+        replayer = Replayer(pair.nodes[there].url, pair.seed.bots[here], 0.01)
+        async with replayer.bot as bot:
+            await bot.connected()
+            device = Device(pair.nodes, here)
+            await device.ask(pair, pair.seed.bots[here].user_id)
+            await device.read()
+            outcome = await replayer.outcome
+        assert outcome == ReplyOutcome("completed", TOTAL, ())
+        assert device.reconnects == 0
+        assert_row(await pair.trace(device.stream_id), device, TOTAL)
+
+
+@dataclass(slots=True)
+class Load:
+    """Bots behind one address for both relays, a question to each, and a device that reads it."""
+
+    pair: Pair
+    replayers: list[Replayer]
+    devices: list[Device]
+
+    @property
+    def read(self) -> int:
+        """How many chunks the devices have in all."""
+        return sum(len(device.texts) for device in self.devices)
+
+    async def until(self, share: float) -> None:
+        """Wait until the devices have this share of everything."""
+        async with asyncio.timeout(60):
+            # Devices of this process count what they read: there is nothing else to wait for.
+            while self.read < share * len(self.devices) * TOTAL:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def assert_whole(self) -> None:
+        """Every text is whole at its device, and every trace equals the ledger."""
+        for replayer, device in zip(self.replayers, self.devices, strict=True):
+            outcome = await replayer.outcome
+            assert outcome.whole, (device.stream_id, outcome)
+            assert replayer.asked == [device.stream_id]
+            row = await self.pair.trace(device.stream_id)
+            assert_row(row, device, outcome.total_chunks)
+
+
+@asynccontextmanager
+async def loaded(pair: Pair, pause_s: float) -> AsyncIterator[tuple[Load, asyncio.Future[Any]]]:
+    """Ask all bots at once, with devices at both relays; yields what reads all of the answers."""
+    async with AsyncExitStack() as closing:
+        front = await closing.enter_async_context(Front(pair))
+        replayers = [Replayer(front.url, bot, pause_s) for bot in pair.seed.bots]
+        for replayer in replayers:
+            await closing.enter_async_context(replayer.bot)
+        await asyncio.gather(*(replayer.bot.connected() for replayer in replayers))
+        # Bots come to both in turn; two devices of four read where their bot is not.
+        devices = [Device(pair.nodes, number // 2 % 2) for number in range(len(replayers))]
+        users = [bot.user_id for bot in pair.seed.bots]
+        await asyncio.gather(*(d.ask(pair, u) for d, u in zip(devices, users, strict=True)))
+        reading = asyncio.gather(*(device.read() for device in devices))
+        closing.callback(reading.cancel)
+        yield Load(pair, replayers, devices), reading
+
+
+async def test_a_node_is_killed_and_redis_is_restarted_under_50_replays(pair: Pair) -> None:
+    """Whatever was under way: every text is whole, nothing comes twice, every trace is right."""
+    async with loaded(pair, 0.1) as (load, reading):
+        await load.until(0.2)
+        pair.nodes[0].kill()
+        await load.until(0.4)
+        await asyncio.to_thread(pair.redis.kill)
+        await asyncio.to_thread(pair.redis.start)
+        await asyncio.wait_for(reading, 90)
+        await load.assert_whole()
+    assert sum(device.reconnects > 0 for device in load.devices) >= BOTS // 3
+
+
+async def test_a_rolling_restart_under_load_loses_nothing(pair: Pair) -> None:
+    """One relay after the other ends within 10 s and comes back, while 50 answers run."""
+    loop = asyncio.get_running_loop()
+    async with loaded(pair, 0.25) as (load, reading):
+        for node, share in zip(pair.nodes, (0.15, 0.55), strict=True):
+            await load.until(share)
+            began = loop.time()
+            assert await asyncio.to_thread(node.terminate) == 0
+            assert loop.time() - began <= 10.0
+            await asyncio.to_thread(node.start)
+        await asyncio.wait_for(reading, 90)
+        await load.assert_whole()
+
+
+async def test_a_legacy_bot_answers_a_device_on_the_other_node(pair: Pair) -> None:
+    """SDK 2.4.0 knows nothing of nodes, and need not: each piece as it was sent."""
+    here, there = pair.nodes
+    async with (
+        legacy_bot(there, V2_4_0) as bot,
+        Glasses(here.url, here.key).ask(question(here.bot().user_id)) as answer,
+    ):
+        script = as_recorded(TURN, numbered=True, speed=20)
+        ledger, _ = await asyncio.gather(bot.answer(await bot.command(), script), answer.read())
+    assert_finished(answer)
+    assert answer.pieces == list(TURN.chunks)
+    row = await pair.trace(answer.stream_id)
+    assert (row["status"], row["missing_sequences"]) == ("completed", [])
+    assert [point[0] for point in row["timeline"]] == ledger.sequences
