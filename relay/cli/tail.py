@@ -15,7 +15,20 @@ import typer
 
 from relay.admin.traces import PAGE_ROWS_MAX, TraceFilter
 from relay.cli.common import AsJson, Database, open_store, print_json
-from relay.cli.trace_lines import Anomaly, Bot, Conversation, Status, User, heading, line_of, wanted
+from relay.cli.trace_lines import (
+    Anomaly,
+    Bot,
+    Conversation,
+    HopName,
+    Outcome,
+    Position,
+    Sdk,
+    Status,
+    User,
+    heading,
+    line_of,
+    wanted,
+)
 from relay.errors import StoreError
 
 if TYPE_CHECKING:
@@ -27,12 +40,16 @@ if TYPE_CHECKING:
 EVERY_S: Final = 0.5
 
 
-def trace_tail(
+def trace_tail(  # noqa: PLR0913 - each is an option of the command
     *,
     status: Status = None,
+    outcome: Outcome = None,
     bot: Bot = None,
     conversation: Conversation = None,
     user: User = None,
+    position: Position = None,
+    hop: HopName = None,
+    sdk: Sdk = None,
     anomaly: Anomaly = None,
     lines: Annotated[
         int, typer.Option("-n", "--lines", min=0, max=PAGE_ROWS_MAX, help="Begin with so many.")
@@ -44,7 +61,16 @@ def trace_tail(
 
     A database that is away for a while costs nothing: what was written meanwhile comes then.
     """
-    where = TraceFilter(status=status, message_id=conversation, user_id=user, anomaly=anomaly)
+    where = TraceFilter(
+        status=status,
+        outcome=outcome,
+        message_id=conversation,
+        user_id=user,
+        loss_position=position,
+        loss_hop=hop,
+        sdk_version=sdk,
+        anomaly=anomaly,
+    )
 
     async def follow() -> None:
         stop = asyncio.Event()

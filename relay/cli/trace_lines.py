@@ -2,23 +2,98 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from relay.admin.traces import TraceFilter, TraceSummary
+from relay.metrics import Hop
+from relay.node.record import BOTH_HOPS
+from relay.protocol.forensics import LossPosition
+from relay.protocol.status import Outcome as OutcomeNow
+from relay.protocol.status import Status as StatusNow
 from relay.wire.timestamp import beijing_iso
 
 if TYPE_CHECKING:
     from relay.store.store import Store
 
-Status = Annotated[str | None, typer.Option(help="Only those, for example anomaly.")]
+_SPAN: Final = re.compile(r"([0-9]{1,9})([smhd])")
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _one_of(*names: str) -> Callable[[str | None], str | None]:
+    def check(given: str | None) -> str | None:
+        if given is not None and given not in names:
+            raise typer.BadParameter(f"{given!r} is none of {', '.join(names)}")
+        return given
+
+    return check
+
+
+def moment_of(text: str) -> float:
+    """Read `2h`, which is so long ago, or a date and time, in UTC where it names no zone.
+
+    Returns Unix seconds, for a span whole ones. Raises `typer.BadParameter`.
+    """
+    if span := _SPAN.fullmatch(text):
+        return max(0.0, time.time() // 1 - int(span[1]) * _UNIT_S[span[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        wanted = "30m, 2h, 7d, or a moment such as 2026-02-27T08:41"
+        raise typer.BadParameter(f"{text!r} is none of {wanted}") from None
+
+
+def fixed_times(where: TraceFilter) -> str:
+    """Return the times as options that mean the same later: a cursor goes with one filter."""
+    times = (("--since", where.since), ("--until", where.until))
+    return "".join(
+        f"{option} {datetime.fromtimestamp(at, UTC).isoformat()} "
+        for option, at in times
+        if at is not None
+    )
+
+
+Status = Annotated[
+    str | None,
+    typer.Option(
+        callback=_one_of(*(status.label for status in StatusNow)),
+        help="Only those, for example anomaly.",
+    ),
+]
+Outcome = Annotated[
+    str | None,
+    typer.Option(callback=_one_of(*OutcomeNow), help="Only those, for example bot_gone."),
+]
+Position = Annotated[
+    str | None,
+    typer.Option(
+        callback=_one_of(*LossPosition),
+        help="Only where chunks are missing there: head, middle, tail or mixed.",
+    ),
+]
+HopName = Annotated[
+    str | None,
+    typer.Option(
+        "--hop",
+        callback=_one_of(*Hop, BOTH_HOPS),
+        help="Only where they were lost there: bot_to_relay, relay_to_device or both.",
+    ),
+]
 Bot = Annotated[str | None, typer.Option(metavar="NAME_OR_ID", help="Only its.")]
 Conversation = Annotated[
     str | None, typer.Option(metavar="ID", help="Only this one: the device's message_id.")
 ]
 User = Annotated[str | None, typer.Option(metavar="ID", help="Only this user's.")]
+Sdk = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only of bots with this SDK, as `show` has it.")
+]
 Anomaly = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Only where the anomaly holds this.")
 ]

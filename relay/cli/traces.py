@@ -10,7 +10,22 @@ import typer
 from relay.admin.traces import PAGE_ROWS_MAX, TraceFilter, TraceOrder, TracePage, TraceQuery
 from relay.cli.common import AsJson, Database, open_store, print_json
 from relay.cli.tail import trace_tail
-from relay.cli.trace_lines import Anomaly, Bot, Conversation, Status, User, heading, line_of, wanted
+from relay.cli.trace_lines import (
+    Anomaly,
+    Bot,
+    Conversation,
+    HopName,
+    Outcome,
+    Position,
+    Sdk,
+    Status,
+    User,
+    fixed_times,
+    heading,
+    line_of,
+    moment_of,
+    wanted,
+)
 from relay.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -24,10 +39,22 @@ trace_app.command("tail")(trace_tail)
 def trace_list(  # noqa: PLR0913 - each is an option of the command
     *,
     status: Status = None,
+    outcome: Outcome = None,
     bot: Bot = None,
     conversation: Conversation = None,
     user: User = None,
+    position: Position = None,
+    hop: HopName = None,
+    sdk: Sdk = None,
     anomaly: Anomaly = None,
+    since: Annotated[
+        float | None,
+        typer.Option(parser=moment_of, metavar="WHEN", help="Asked then or later: 2h, or a date."),
+    ] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(parser=moment_of, metavar="WHEN", help="Asked before then."),
+    ] = None,
     sort: Annotated[
         TraceOrder, typer.Option(help="By what; the most, or the newest, come first.")
     ] = TraceOrder.CREATED,
@@ -39,7 +66,18 @@ def trace_list(  # noqa: PLR0913 - each is an option of the command
     database: Database = None,
 ) -> None:
     """Print the newest traces, or the newest that were asked for."""
-    where = TraceFilter(status=status, message_id=conversation, user_id=user, anomaly=anomaly)
+    where = TraceFilter(
+        status=status,
+        outcome=outcome,
+        message_id=conversation,
+        user_id=user,
+        loss_position=position,
+        loss_hop=hop,
+        sdk_version=sdk,
+        anomaly=anomaly,
+        since=since,
+        until=until,
+    )
 
     async def read() -> TracePage:
         async with open_store(database) as store:
@@ -54,7 +92,7 @@ def trace_list(  # noqa: PLR0913 - each is an option of the command
     for trace in page.traces:
         typer.echo(line_of(trace))
     if page.next_cursor is not None:
-        typer.echo(f"more: --cursor {page.next_cursor}", err=True)
+        typer.echo(f"more: {fixed_times(where)}--cursor {page.next_cursor}", err=True)
 
 
 @trace_app.command("show")

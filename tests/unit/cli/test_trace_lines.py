@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.admin.traces import TraceFilter
-from relay.cli.trace_lines import heading, line_of, wanted
+from relay.cli.trace_lines import heading, line_of, moment_of, wanted
 from relay.errors import RelayError
 from relay.store.store import Store
 from tests.support.store import trace_row
@@ -39,3 +39,16 @@ async def test_a_line_stands_under_its_heading(store: Store) -> None:
         assert line.index(word) == head.index(name)
     assert line.split()[1:] == ["trace-1", "1", "anomaly", "repaired", "2/3", "1", "tail"]
     await store.close()
+
+
+def test_a_moment_is_a_span_up_to_now_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dates are those of UTC, unless they say otherwise; before 1970 there was nothing."""
+    monkeypatch.setattr("relay.cli.trace_lines.time.time", lambda: 1_000_000.0)
+    assert [moment_of(text) for text in ("90s", "30m", "2h", "7d", "999999999d")] == [
+        999_910.0,
+        998_200.0,
+        992_800.0,
+        395_200.0,
+        0.0,
+    ]
+    assert moment_of("1970-01-02") == moment_of("1970-01-02T08:00+08:00") == 86_400.0

@@ -53,6 +53,18 @@ def test_the_next_page_is_named_beside_the_list(traced: Relay) -> None:
     assert "take next_cursor of a page of this same list" in wrong.err
 
 
+def test_the_next_page_of_a_span_is_of_the_same_span(
+    traced: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The span's moment is named with the cursor, for an hour ago is another one by then."""
+    now = trace_row(1).created_at
+    monkeypatch.setattr("relay.cli.trace_lines.time.time", lambda: now + 3600.25)
+    more = traced("trace", "list", "--since", "2h", "--limit", "1").err
+    assert more.startswith("more: --since 2026-02-27T01:00:01+00:00 --cursor ")
+    monkeypatch.setattr("relay.cli.trace_lines.time.time", lambda: now + 9999.9)
+    assert "trace-1" in traced("trace", "list", *more.split()[1:]).out
+
+
 def test_one_trace_is_shown(traced: Relay) -> None:
     """For people what was lost and when, without colours into a pipe; for programs all of it."""
     out = traced("trace", "show", "trace-1").out
@@ -82,6 +94,14 @@ def test_a_trace_is_found_by_its_stream(traced: Relay) -> None:
         (("--anomaly", "MISSING"), ["trace-2", "trace-1"]),
         (("--anomaly", "100%"), []),
         (("--sort", "missing", "--limit", "1"), ["trace-2"]),
+        (("--outcome", "repaired"), ["trace-2", "trace-1"]),
+        (("--outcome", "lost"), []),
+        (("--position", "tail"), ["trace-1"]),
+        (("--hop", "both"), []),
+        (("--sdk", "python/1.0"), ["trace-2", "trace-1"]),
+        (("--since", "2026-02-27T02:00:02"), ["trace-2"]),
+        (("--until", "2026-02-27T10:00:02+08:00"), ["trace-1"]),
+        (("--since", "1s"), []),
     ],
 )
 def test_traces_are_listed_by_what_is_asked_for(
@@ -91,3 +111,30 @@ def test_traces_are_listed_by_what_is_asked_for(
     traced("bot", "add", "Nova")
     page = json.loads(traced("trace", "list", *args, "--json").out)
     assert [row["trace_id"] for row in page["traces"]] == found
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--status", "broken"), "'broken' is none of pending, active, ending, completed, anomaly"),
+        (("--outcome", "ok"), "'ok' is none of completed, repaired"),
+        (("--position", "end"), "'end' is none of head, middle, tail, mixed"),
+        (("--hop", "bot"), "'bot' is none of bot_to_relay, relay_to_device, both"),
+    ],
+)
+@pytest.mark.parametrize("command", ["list", "tail"])
+def test_what_no_trace_can_have_is_refused(
+    relay: Relay, command: str, args: tuple[str, ...], said: str
+) -> None:
+    """An empty list would say that all is well."""
+    done = relay("trace", command, *args)
+    assert (done.code, done.out) == (2, "")
+    assert said in " ".join(done.err.split())
+
+
+def test_a_time_that_is_none_is_refused(relay: Relay) -> None:
+    """And it is said what one is."""
+    for wrong in ("yesterday", "2x", ""):
+        done = relay("trace", "list", "--since", wrong)
+        assert done.code == 2
+        assert "30m, 2h, 7d, or a moment such as 2026-02-27T08:41" in " ".join(done.err.split())
