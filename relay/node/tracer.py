@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from relay.errors import StoreError
+from relay.errors import BrokerUnavailable, StoreError
 from relay.wire.jsontext import JsonValue
 
 
@@ -171,24 +171,30 @@ class Tracer:
                 await self._ending.wait()
 
     async def _write_batch(self) -> bool:
-        """Write one batch; returns False where the store is away and the rows wait again."""
+        """Write one batch; returns False where the store or a log is away and rows wait again."""
         taken = {key: self._backlog.pop(key) for key in list(self._backlog)[: self._batch_rows]}
         rows: list[TraceRow] = []
+        away: dict[str, MakeRow] = {}
         for trace_id, make in taken.items():
             try:
                 rows.append(await make())
+            except BrokerUnavailable:
+                away[trace_id] = make
             except Exception:  # noqa: BLE001  # one bad row must not cost the others
                 self.lost += 1
                 self._log.exception("trace_row_not_made", trace_id=trace_id)
+        if away:
+            self._log.warning("trace_log_away", rows=len(away), trace_ids=_some(away))
+            self._put_back(away)
         if not rows:
-            return True
+            return not away
         self._writing = len(rows)
         try:
             lost = await self._sink.write_traces(rows)
         except StoreError as error:
             self._log.warning("trace_store_away", rows=len(rows), reason=str(error))
             self._writing = 0
-            self._put_back(rows)
+            self._put_back({row.trace_id: _made(row) for row in rows})
             return False
         except Exception:  # noqa: BLE001  # whatever the store does, delivery goes on
             lost = len(rows)
@@ -198,13 +204,12 @@ class Tracer:
         self.lost += lost
         if self.written is not None:
             self.written(rows)
-        return True
+        return not away
 
-    def _put_back(self, rows: Sequence[TraceRow]) -> None:
+    def _put_back(self, rows: Mapping[str, MakeRow]) -> None:
         """Let these wait again, in front; a newer row of the same trace has the place already."""
-        newer = self._backlog
-        self._backlog = {row.trace_id: _made(row) for row in rows if row.trace_id not in newer}
-        self._backlog.update(newer)
+        # The places stay those of the older ones: `|` replaces a value where its key stands.
+        self._backlog = dict(rows) | self._backlog
 
 
 def _some(trace_ids: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.errors import StoreError
+from relay.errors import BrokerUnavailable, StoreError
 from relay.node.tracer import MakeRow, Tracer, TraceRow
 from tests.support.node import NOW, Store, settle_down
 
@@ -46,6 +46,27 @@ async def tracer(store: Store) -> AsyncIterator[Tracer]:
     tracer = Tracer(store, batch_rows=10, batch_s=0.0, backlog_max=25)
     yield tracer
     await tracer.stop()
+
+
+async def test_a_row_whose_log_is_away_waits_and_the_others_are_written(store: Store) -> None:
+    """Nothing is wrong with it: its broker does not answer just now."""
+    tracer = Tracer(store, batch_s=0.0, retry_s=0.0)
+    asked: list[str] = []
+
+    async def away_once() -> TraceRow:
+        asked.append("t1")
+        if len(asked) == 1:
+            raise BrokerUnavailable("away")
+        return row(1)
+
+    tracer.submit("t1", away_once)
+    tracer.submit("t2", making(row(2)))
+    tracer.start()
+    await settle_down()
+    await tracer.stop()
+    assert store.batches == [1, 1]
+    assert set(store.rows) == {"s1", "s2"}
+    assert (tracer.backlog, tracer.lost) == (0, 0)
 
 
 async def test_rows_are_written_in_batches(store: Store, tracer: Tracer) -> None:
