@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from contextvars import Context
 from typing import Protocol
 
@@ -44,7 +45,9 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def rest(self) -> None:
-        """Wait until nothing runs any more."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def rest(self, within_s: float | None = None) -> None:
+        """Wait until nothing runs any more, or for `within_s`. What runs on is not stopped."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)

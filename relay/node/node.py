@@ -35,6 +35,9 @@ from relay.node.vouchers import Vouchers
 from relay.protocol.events import Position, RefusalCode
 from relay.settings import Settings
 
+DRAIN_REST_S = 2.0
+"""How long a drain waits for what is under way, twice: a broker that is away keeps nobody."""
+
 
 class Node:
     """Opens streams, connects bots to them, lets devices read them.
@@ -285,10 +288,10 @@ class Node:
         What another node can go on with is left to it; a device finds it there.
         """
         self._draining = True
-        await self._background.rest()
+        await self._background.rest(DRAIN_REST_S)
         await self._streams.end_all()
         # Behind the last `stream_closed`: what a closing transport is given goes nowhere.
         for link in self._switchboard.links:
             link.close("server_restart", reconnect=True)
-        await self._background.rest()
+        await self._background.rest(DRAIN_REST_S)
         await self._streams.close()

@@ -70,3 +70,16 @@ async def test_it_does_not_inherit_what_its_caller_bound() -> None:
     background(look())
     await background.rest()
     assert seen == ["nobody's"]
+
+
+async def test_rest_waits_no_longer_than_it_is_told() -> None:
+    """What waits for a broker that is away must not keep a relay from ending."""
+    background, answer = Background(), asyncio.Event()
+
+    async def wait() -> None:
+        await answer.wait()
+
+    background(wait())
+    await background.rest(0.0)
+    answer.set()
+    await background.rest()
