@@ -70,15 +70,27 @@ class Lifecycle:
             self._expire(stream, now)
             return
         else:
+            self._unread(stream, now)
             stream.consider_trace(abandoned=True)
         self.moved(stream)
 
+    def _unread(self, stream: NodeStream, now: float) -> None:
+        """The stream ended before the grace did: its trace says why the rest was not delivered."""
+        deadline = stream.audience.deadline
+        if deadline is not None and now >= deadline and not stream.audience.read_to_end:
+            self._note_gone(stream, now)
+
+    def _note_gone(self, stream: NodeStream, now: float) -> None:
+        left_at, delivered = stream.audience.absent_since, stream.audience.delivered
+        stream.audience.abandoned = True
+        # An operator asks when the device left, and not when the relay was sure of it.
+        stream.record.note("device_gone", now if left_at is None else left_at, delivered=delivered)
+
     def _abandoned(self, stream: NodeStream, now: float) -> None:
         """Nobody reads any more. A bot that can be told is told to stop; another goes on."""
-        stream.audience.abandoned = True
         link = stream.link
         delivered = stream.audience.delivered
-        stream.record.note("device_gone", now, delivered=delivered)
+        self._note_gone(stream, now)
         self._logger.info("device_gone", **stream.view.names, delivered=delivered)
         if link is not None and link.reliable:
             payload: dict[str, JsonValue] = {"type": "cancel_command", "reason": "device_gone"}

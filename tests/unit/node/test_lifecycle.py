@@ -25,6 +25,33 @@ async def test_a_log_waits_for_a_tracer_that_is_behind(world: World) -> None:
             await world.read(stream)
 
 
+@pytest.mark.parametrize("reads_all", [False, True])
+async def test_a_trace_says_when_its_device_left_though_the_bot_ended_in_time(
+    world: World, reads_all: bool
+) -> None:
+    """The reason why the rest was not delivered; who read everything may leave."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    reader = await world.read(stream)
+    await bot.chunks(stream, ["a"], 0)
+    await reader.read()
+    await world.advance(0.5)
+    if not reads_all:
+        reader.subscription.close()
+    await world.advance(0.5)
+    await bot.chunks(stream, ["a", "b"], 1)
+    await bot.end(stream, ["a", "b"])
+    if reads_all:
+        await reader.read_all()
+        reader.subscription.close()
+    await world.advance(40.0)
+    row = await world.row(stream)
+    gone = [e for e in row.events if isinstance(e, dict) and e["type"] == "device_gone"]
+    assert [(e["ms"], e["data"]) for e in gone] == (
+        [] if reads_all else [(500.0, {"delivered": 1})]
+    )
+
+
 async def test_a_log_does_not_wait_for_a_tracer_that_is_stuck(world: World) -> None:
     """After a minute more it is dropped, and the row is counted as lost."""
     bot = await world.bot()
