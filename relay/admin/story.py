@@ -76,7 +76,9 @@ class Moments:
     repaired: tuple[float, ...]
     """When text of a summary was shown."""
     gaps: tuple[float, ...]
-    """When a mark was shown in place of chunks that were given up."""
+    """When chunks were given up, and what waited behind them was shown."""
+    left: float | None = None
+    """When the last device left without the end of the answer."""
 
     @property
     def end_held(self) -> float:
@@ -116,6 +118,7 @@ def moments(row: TraceRow) -> Moments:
         closed=closed[-1] if closed else None,
         repaired=tuple(at.get("repaired", ())),
         gaps=tuple(at.get("gap_shown", ())),
+        left=left[-1] if (left := at.get("device_gone")) else None,
     )
 
 
@@ -150,7 +153,7 @@ def _lost(row: TraceRow) -> Iterator[str]:
     lost, anomaly = row.missing_sequences, row.anomaly or {}
     if not lost:
         return
-    part = _PARTS.get(row.loss_position or "", "")
+    part = _part(row)
     unsent, unseen = _gaps(anomaly.get("never_arrived")), _gaps(anomaly.get("never_delivered"))
     if unsent:
         yield f"{_count(unsent)} did not arrive in time from the bot: {_listed(unsent)}{part}."
@@ -159,12 +162,25 @@ def _lost(row: TraceRow) -> Iterator[str]:
         it = "it" if _count(unseen) == 1 else "them"
         told_already = part if not unsent else ""
         yield f"{_count(unseen)} {arrived} {it}: {_listed(unseen)}{told_already}."
+        if left := moments(row).left:
+            yield f"Nobody read on {seconds(left)} after the question."
     if not (unsent or unseen):
         hop = _HOPS.get(row.loss_hop or "", "somewhere")
         yield f"{len(lost)} went missing {hop}: {ranges(lost)}{part}."
     late = _gaps(anomaly.get("arrived_late"))
     if late:
         yield f"Arrived after their place was given up: {_listed(late)}."
+
+
+def _part(row: TraceRow) -> str:
+    """Return where the loss lies; a position names quarters, and one gap may span several."""
+    lost = row.missing_sequences
+    if row.loss_position != "mixed" or len(runs(lost, len(lost))) > 1:
+        return _PARTS.get(row.loss_position or "", "")
+    reaches_end = lost[-1] + 1 == row.sdk_total_chunks
+    if lost[0] == 0:
+        return ", the whole answer" if reaches_end else ", the beginning of the answer"
+    return ", the end of the answer" if reaches_end else ", in one piece of the answer"
 
 
 def _waits(row: TraceRow) -> Iterator[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -86,6 +87,35 @@ def test_each_thing_that_the_trace_knows_is_a_sentence() -> None:
         "Detail: KeyError",
         "The bot never said how many chunks there are: a lost end would not show.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lost", "where"),
+    [
+        (range(20, 60), "the end of the answer"),
+        (range(20), "the beginning of the answer"),
+        (range(60), "the whole answer"),
+        (range(10, 50), "in one piece of the answer"),
+        ((3, 40), "in several parts of the answer"),
+    ],
+)
+def test_one_gap_is_not_several_parts(lost: Sequence[int], where: str) -> None:
+    """A gap may be larger than a quarter; whose answer broke off reads that its end is missing."""
+    row = answer(60, lost=tuple(lost), loss_position="mixed")
+    assert list(told(row))[1].endswith(f", {where}.")
+
+
+def test_a_device_that_went_away_is_told_as_the_reason() -> None:
+    """It is why the rest was not delivered; one that never came did not go away."""
+    changes: dict[str, object] = {
+        "loss_hop": "relay_to_device",
+        "anomaly": {"never_delivered": [[20, 59]]},
+    }
+    lost = tuple(range(20, 60))
+    gone = answer(60, lost=lost, events=[event("device_gone", 510.0)], **changes)
+    assert "Nobody read on 510 ms after the question." in list(told(gone))
+    never = answer(60, lost=lost, events=[event("device_gone", 0.0)], **changes)
+    assert not [said for said in told(never) if said.startswith("Nobody read")]
 
 
 def test_a_trace_without_an_analysis_still_says_where() -> None:
