@@ -7,16 +7,20 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from relay.app import FAREWELL_S, open_relay
+from relay.app import FAREWELL_S, Relay, open_relay
 from relay.logs import configure
 from relay.settings import Settings
 from relay.web.hardening import HEAD_BYTES_MAX, HardenedHttp, HardenedWebSocket
 from relay.web.listener import listen
+from relay.web.metrics import metrics_route
 from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
 
 Banner = Callable[[int], str]
@@ -28,17 +32,25 @@ def serve(settings: Settings, *, banner: Banner | None = None) -> None:
 
     Raises `StoreError` or `OSError` where it cannot start, before anything is printed.
     """
+    serve_on(settings, listen(settings.host, settings.port), partial(announce, banner=banner))
+
+
+def serve_on(
+    settings: Settings, listener: socket.socket, ready: Callable[[socket.socket], None]
+) -> None:
+    """Run the relay on this socket, which it closes; `ready` is told once it can be reached."""
     configure(settings.log_format, settings.log_level)
     for name in ("aiosqlite", "alembic", "sse_starlette", "urllib3", "uvicorn.error", "websockets"):
         # Below a warning they log every frame, chunk and row, and these hold what people say.
         logging.getLogger(name).setLevel(logging.WARNING)
-    asyncio.run(_serve(settings, banner))
+    asyncio.run(_serve(settings, listener, ready))
 
 
-async def _serve(settings: Settings, banner: Banner | None) -> None:
-    listener = listen(settings.host, settings.port)
+async def _serve(
+    settings: Settings, listener: socket.socket, ready: Callable[[socket.socket], None]
+) -> None:
     try:
-        async with open_relay(settings) as relay:
+        async with open_relay(settings) as relay, _metrics_served(relay, settings):
             server = uvicorn.Server(server_config(relay.app, settings.trusted_proxies))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
@@ -47,7 +59,7 @@ async def _serve(settings: Settings, banner: Banner | None) -> None:
                 # What was imported is no garbage; searching it stops every stream for 0.15 s.
                 gc.collect()
                 gc.freeze()
-                _announce(listener, banner)
+                ready(listener)
                 await _until_told_to_stop(serving)
                 for accepting in server.servers:
                     accepting.close()
@@ -98,7 +110,27 @@ async def _until_told_to_stop(serving: asyncio.Task[None]) -> None:
         loop.remove_signal_handler(number)
 
 
-def _announce(listener: socket.socket, banner: Banner | None) -> None:
+@asynccontextmanager
+async def _metrics_served(relay: Relay, settings: Settings) -> AsyncIterator[None]:
+    """Serve `/metrics` on a port of its own, where the settings name one."""
+    if not settings.metrics_port:
+        yield
+        return
+    listener = listen(settings.host, settings.metrics_port)
+    app = Starlette(routes=[metrics_route(relay.node.metrics)])
+    server = uvicorn.Server(server_config(app))
+    # Signals are the other server's: this one ends with it.
+    serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001 - no way without them
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+def announce(listener: socket.socket, banner: Banner | None = None) -> None:
+    """Print where the relay can be reached."""
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     print(f"listening on http://{host}:{port}", flush=True)  # noqa: T201 - the output

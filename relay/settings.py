@@ -70,6 +70,13 @@ class Settings:
     port: int = _setting(
         8080, "TCP port to listen on; 0 takes a free one.", at_least=0, at_most=65535
     )
+    metrics_port: int = _setting(
+        0,
+        "Port on which `/metrics` is served, instead of on RELAY_PORT; with `--workers` the "
+        "first of one each. 0 is none.",
+        at_least=0,
+        at_most=65535,
+    )
     database_url: str = field(
         default="sqlite+aiosqlite:///relay.db",
         repr=False,

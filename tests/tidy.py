@@ -39,6 +39,7 @@ LAYERS: Mapping[str, int] = {
     "relay.brokers": 4,
     "relay.directory": 4,
     "relay.server": 4,
+    "relay.workers": 4,
     "relay.operators": 4,
     "relay.cli": 4,
     "relay.doctor": 4,

@@ -27,6 +27,9 @@ def serve(
     broker: Annotated[
         str | None, typer.Option(metavar="URL", help="Instead of RELAY_BROKER_URL.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Run so many processes; more than one needs Redis.")
+    ] = 1,
     dev: Annotated[
         bool, typer.Option("--dev", help="Make a bot and keys to try, once, and print them.")
     ] = False,
@@ -35,6 +38,12 @@ def serve(
     settings = settings_of(database=database, host=host, port=port, broker_url=broker)
     tokens = asyncio.run(_dev_tokens(settings)) if dev else None
     banner = partial(_dev_banner, settings.host, tokens) if tokens else None
+
+    if workers > 1:
+        from relay.workers import serve_workers
+
+        serve_workers(settings, workers, banner=banner)
+        return
 
     from relay.server import serve as run
 

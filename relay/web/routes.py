@@ -56,6 +56,6 @@ def web_routes(
         Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
         Route("/api/rokid/poll", worker.poll, methods=["GET"]),
         Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
-        metrics_route(node.metrics),
+        *(() if settings.metrics_port else (metrics_route(node.metrics),)),
         probe_route(),
     ]

@@ -107,6 +107,8 @@ class RelayServer:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()
+    """More of `relay serve`."""
     secrets: list[str] = field(default_factory=list)
     """More that may be in no log: tickets, and what a test makes up."""
 
@@ -147,7 +149,7 @@ class RelayServer:
         settings = {"RELAY_DATABASE_URL": f"sqlite+aiosqlite:///{self.database}", **self.settings}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [RELAY, "serve", "--port", str(self.port)],
+                [RELAY, "serve", "--port", str(self.port), *self.options],
                 env=environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
