@@ -118,7 +118,9 @@ class Device:
                 return
             source.response.raise_for_status()
             async for event in source.aiter_sse():
-                self._take(event.id, json.loads(event.data))
+                # A browser would not show an event without data: it only says when to come back.
+                if event.data:
+                    self._take(event.id, json.loads(event.data))
 
     def _take(self, place: str, data: dict[str, Any]) -> None:
         self.begun.set()
