@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from relay.broker.base import Letter
+from relay.devices.base import StreamView
 from relay.node.owner import Stored
 from relay.node.turns import LegacyTurns
 from relay.protocol.events import (
@@ -86,6 +87,7 @@ class StreamPort(Protocol):
     """A stream, as far as its bot may touch it."""
 
     stream_id: str
+    view: StreamView
 
     @property
     def closed(self) -> Closed | None:
@@ -94,6 +96,10 @@ class StreamPort(Protocol):
 
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
         """Take one message; returns what to await before the next one, if anything."""
+        ...
+
+    def note_refusal(self, refusal: Refused, now: float) -> None:
+        """Keep for the trace why something of the bot was not taken."""
         ...
 
 
@@ -219,13 +225,18 @@ class BotLink:
             self._transport.send(message)
 
     def refuse(self, refusal: Refused) -> None:
-        """Tell the bot what was not taken, and count it."""
+        """Tell the bot what was not taken, count it, and let its stream's trace say why."""
         self._host.refused(refusal.code)
+        stream_id = refusal.stream_id and refusal.stream_id[:ID_CHARS_MAX]
+        stream = self._host.stream_of(self.bot_id, stream_id) if stream_id else None
+        if stream is not None:
+            stream.note_refusal(refusal, self._host.now())
         # A bot that sends nonsense must not fill the disk: the metrics count it at every level.
         self._logger.debug(
             "message_refused",
             bot_id=self.bot_id,
-            stream_id=refusal.stream_id and refusal.stream_id[:ID_CHARS_MAX],
+            stream_id=stream_id,
+            trace_id=stream and stream.view.trace_id,
             sequence=refusal.sequence,
             code=refusal.code.value,
         )

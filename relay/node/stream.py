@@ -29,7 +29,10 @@ from relay.protocol.events import (
 )
 from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
-from relay.wire.bot import Acked, Closed
+from relay.wire.bot import Acked, Closed, Refused
+
+REFUSALS_NOTED_MAX = 20
+"""How many refusals a trace tells one by one. A bot that sends nonsense sends much of it."""
 
 ROW_ENTRIES_MAX = 1_000_000
 """How much of a log a trace row is made of: all of it, within the limits of a stream."""
@@ -68,6 +71,7 @@ class NodeStream:
         self.rebuild_at: float | None = None
         """When to try again to rebuild the owner; None where there is nothing to try."""
         self._overlapped = False
+        self._refusals_noted = 0
         self._traced = False
         self._parked: list[Message] = []
         self._recovered: asyncio.Future[None] | None = None
@@ -101,6 +105,12 @@ class NodeStream:
         pending = self.owner.receive(message, now)
         self._moved(self)
         return pending
+
+    def note_refusal(self, refusal: Refused, now: float) -> None:
+        """Keep for the trace why something of the bot was not taken: else it only seems lost."""
+        if self._refusals_noted < REFUSALS_NOTED_MAX:
+            self._refusals_noted += 1
+            self.record.note("refused", now, sequence=refusal.sequence, code=refusal.code.value)
 
     def _park(self, message: Message) -> Awaitable[None] | None:
         """Keep a message for the next owner; its sender waits, so few are kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from relay.broker.base import Letter
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
@@ -37,6 +38,24 @@ async def test_a_refusal_names_the_chunk_and_takes_nothing_back(world: World) ->
     assert refused.code is RefusalCode.CONFLICT
     await bot.end(stream, ["a"])
     assert await (await world.read(stream)).read_all() == "a"
+
+
+async def test_the_trace_says_why_something_was_not_taken(world: World) -> None:
+    """Of the first 20: else it only looks as if it never arrived. The log names the trace."""
+    bot = await world.bot()
+    view = await world.ask()
+    refusal = Refused(view.stream_id, 5, RefusalCode.INVALID_CONTENT, "content must be a string")
+    with capture_logs() as logs:
+        for _ in range(21):
+            bot.link.refuse(refusal)
+        bot.link.refuse(Refused("nowhere", 0, RefusalCode.UNKNOWN_STREAM, "?"))
+    told = [entry for entry in logs if entry["event"] == "message_refused"]
+    assert [entry["trace_id"] for entry in told] == [view.trace_id] * 21 + [None]
+    await bot.end(view.stream_id, [])
+    await (await world.read(view.stream_id)).read_all()
+    events = [e for e in (await world.row(view.stream_id)).events if isinstance(e, dict)]
+    noted = [event["data"] for event in events if event["type"] == "refused"]
+    assert noted == [{"sequence": 5, "code": "invalid_content"}] * 20
 
 
 @pytest.mark.parametrize("protocol", [1, 2])
