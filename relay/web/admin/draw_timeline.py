@@ -39,6 +39,8 @@ ROW_MIN, ROW_MAX, HEIGHT_GOOD = 7.0, 16.0, 560.0
 TICKS: Final = 8
 LABEL_PX: Final = 11.0
 """Labels that are nearer to each other would touch."""
+WORDS_PX: Final = 72.0
+"""The same for the words over the drawing."""
 LABEL_CHARS: Final = 11
 SHORT_PX: Final = 2.5
 """A bar that is not longer would only make the marks thicker."""
@@ -280,20 +282,29 @@ def _barrier(plot: Plot, when: Moments) -> Markup:
 
 
 def _moments(plot: Plot, when: Moments) -> Iterator[Markup]:
-    for at, name, words in (
-        (when.end_received, "ending", "bot's end"),
-        *((at, "gap", "gap given up") for at in when.gaps[:1]),
-        (when.closed, "end", "end"),
-    ):
-        if at is None:
-            continue
-        same = name == "ending" and when.closed is not None and when.end_held < WAIT_TOLD_MS
-        x = plot.x.at(at)
+    marks = [
+        (plot.x.at(at), at, name, words)
+        for at, name, words in (
+            (when.end_received, "ending", "bot's end"),
+            *((at, "gap", "gap given up") for at in when.gaps[:1]),
+            (when.closed, "end", "end"),
+        )
+        if at is not None
+    ]
+    for x, at, name, words in marks:
+        after = min((other[0] - x for other in marks if other[0] > x), default=WIDTH)
+        before = min((x - other[0] for other in marks if other[0] < x), default=WIDTH)
+        # Two labels that would overlap stand on the outer sides of their lines.
+        # At the left edge stands what the rows are.
+        is_left = before < WORDS_PX or x - LEFT < WORDS_PX / 2
+        anchor = "start" if is_left else "end" if after < WORDS_PX else "middle"
+        same = name != "end" and when.closed is not None and when.closed - at < WAIT_TOLD_MS
+        label = text(x, TOP - 26, "" if same else words, text_anchor=anchor, class_="tick")
         yield group(
             [
                 element("title", f"{words}: {at:,.1f} ms"),
                 line(x, TOP - 22, x, plot.bottom, class_=name),
-                text(x, TOP - 26, "" if same else words, text_anchor="middle", class_="tick"),
+                label,
             ],
             class_="moment",
         )

@@ -6,8 +6,9 @@ from html import unescape
 from time import perf_counter
 
 from relay.web.admin.draw_timeline import LEFT, RIGHT, ROWS_MAX, WIDTH, arrange, draw_timeline
+from relay.wire.jsontext import JsonValue
 from tests.support.admin import trace_row
-from tests.support.admin_page import held, incident, long_answer
+from tests.support.admin_page import event, held, incident, long_answer
 
 
 def parts(drawn: str, kind: str) -> list[str]:
@@ -18,6 +19,12 @@ def parts(drawn: str, kind: str) -> list[str]:
 def tips(drawn: str) -> list[str]:
     """What hovering over each row tells."""
     return [unescape(tip) for tip in re.findall(r'data-tip="([^"]*)"', drawn)]
+
+
+def words(drawn: str) -> list[tuple[str, str]]:
+    """The words over the moments, and to which side of their lines they stand."""
+    found = re.findall(r'text-anchor="([a-z]+)" class="tick">(bot[^<]*|end|gap[^<]*)<', drawn)
+    return [(anchor, unescape(said)) for anchor, said in found]
 
 
 def test_every_chunk_has_three_marks_of_different_shapes() -> None:
@@ -35,6 +42,18 @@ def test_missing_sequences_are_red_rows_with_their_numbers() -> None:
     assert len(parts(drawn, "band lost")) == 3
     assert drawn.count("✕ 57-59 missing") == 1
     assert tips(drawn)[58] == "Chunk 58\nMISSING, never arrived"
+
+
+def test_words_of_near_moments_do_not_overlap() -> None:
+    """They turn away from each other; a gap that is given up at the end is told by the end."""
+    events: list[JsonValue] = [
+        event("end_received", 9_000.0),
+        event("gap_shown", 9_151.0, sequence=20),
+        event("stream_end", 9_151.0),
+    ]
+    assert words(draw_timeline(incident(events=events))) == [("end", "bot's end"), ("start", "end")]
+    early = [event("end_received", 20.0), *events[1:]]
+    assert words(draw_timeline(incident(events=early)))[0] == ("start", "bot's end")
 
 
 def test_hovering_tells_exact_times() -> None:
