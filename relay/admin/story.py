@@ -134,6 +134,7 @@ def told(row: TraceRow) -> Iterator[str]:
     elif row.missing_sequences:
         yield "Nothing could be repaired."
     yield from _remarks(row.anomaly or {})
+    yield from _refusals(row)
     if _is_guessed(row) and row.outcome not in _UNASKED:
         yield "The bot never said how many chunks there are: a lost end would not show."
 
@@ -200,6 +201,19 @@ def _remarks(anomaly: dict[str, JsonValue]) -> Iterator[str]:
         yield f"The bot's summary was not believed: its {disagrees} is wrong."
     if detail := anomaly.get("detail"):
         yield f"Detail: {detail}"
+
+
+def _refusals(row: TraceRow) -> Iterator[str]:
+    """Say what was refused and why; of a chunk that a bot sent again and again, once."""
+    told: dict[str, None] = {}
+    for event in row.events:
+        match event:
+            case {"type": "refused", "data": {"sequence": number, "code": str(code)}}:
+                told[f"{'one without a number' if number is None else number} ({code})"] = None
+            case _:
+                pass
+    if told:
+        yield f"Refused by the relay: {', '.join(told)}."
 
 
 def _is_guessed(row: TraceRow) -> bool:

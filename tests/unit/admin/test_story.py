@@ -135,6 +135,18 @@ def test_a_whole_answer_of_a_bot_that_never_counted_may_lack_its_end() -> None:
     ]
 
 
+def test_what_the_relay_refused_is_told_with_its_reason() -> None:
+    """Once for each chunk: such a chunk did arrive, and the bot has to be mended."""
+    refused: list[JsonValue] = [
+        {"type": "refused", "data": {"sequence": number, "code": code}, "ms": 1.0}
+        for number, code in ((5, "invalid_content"), (5, "invalid_content"), (None, "hold_full"))
+    ]
+    assert list(told(answer(60, events=refused))) == [
+        "All 60 chunks reached the device.",
+        "Refused by the relay: 5 (invalid_content), one without a number (hold_full).",
+    ]
+
+
 def test_a_bot_that_was_offline_sent_nothing() -> None:
     """And it is said why. Not that it never counted: it was not asked."""
     row = answer(0, sdk_chunk_count=0, sdk_total_chunks=None, outcome="bot_offline")
