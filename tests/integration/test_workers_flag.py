@@ -117,3 +117,14 @@ def test_workers_without_redis_are_refused(tmp_path: Path) -> None:
     assert "RELAY_BROKER_URL" in done.stderr
     assert "redis://" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.needs("redis-server")
+async def test_no_worker_outlives_the_process_that_started_it(crew: RelayServer) -> None:
+    """It is killed without a word: its workers drain and free the port."""
+    workers = workers_of(crew)
+    crew.kill()
+    async with asyncio.timeout(20):
+        # They are nobody's children now, so nobody is told.
+        while running(workers):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
