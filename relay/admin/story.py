@@ -164,7 +164,7 @@ def _lost(row: TraceRow) -> Iterator[str]:
         told_already = part if not unsent else ""
         yield f"{_count(unseen)} {arrived} {it}: {_listed(unseen)}{told_already}."
         if left := moments(row).left:
-            yield f"Nobody read on {seconds(left)} after the question."
+            yield f"The last device left {seconds(left)} after the question."
     if not (unsent or unseen):
         hop = _HOPS.get(row.loss_hop or "", "somewhere")
         yield f"{len(lost)} went missing {hop}: {ranges(lost)}{part}."

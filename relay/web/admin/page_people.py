@@ -90,7 +90,8 @@ async def _bind(visit: Visit) -> Response:
         title=f"Bind a user to {names.get(made.record.bot_id, 'a bot')}",
         label="Binding token",
         secret=made.secret,
-        hint="Let the glasses take a photo of the code, or type the token to them. It works once.",
+        hint="Say or type the token to the glasses; where photos are on, let them take one of "
+        "the code. It works once.",
         back=_BOTS,
         qr=Markup(qr_svg(made.secret)),  # noqa: S704 - made here, of modules and no text
         expires_at=made.record.expires_at,

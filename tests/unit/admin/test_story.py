@@ -113,9 +113,9 @@ def test_a_device_that_went_away_is_told_as_the_reason() -> None:
     }
     lost = tuple(range(20, 60))
     gone = answer(60, lost=lost, events=[event("device_gone", 510.0)], **changes)
-    assert "Nobody read on 510 ms after the question." in list(told(gone))
+    assert "The last device left 510 ms after the question." in list(told(gone))
     never = answer(60, lost=lost, events=[event("device_gone", 0.0)], **changes)
-    assert not [said for said in told(never) if said.startswith("Nobody read")]
+    assert not [said for said in told(never) if said.startswith("The last device")]
 
 
 def test_a_trace_without_an_analysis_still_says_where() -> None:
