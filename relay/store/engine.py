@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from typing import Final
 
 from sqlalchemy import Connection, event
@@ -81,13 +82,14 @@ class Database:
     async def check(self) -> None:
         """Raise `StoreError` where a SQLite file cannot be opened at all.
 
+        One that is not there yet is made for its owner alone: it will hold what people say.
         aiosqlite leaves the thread of a connection that failed to itself. In a program that ends
         at once, as a command does, that thread finds the event loop closed and prints a traceback.
         """
         path = self.url.database
         if self.is_sqlite and path and path != ":memory:" and not path.startswith("file:"):
             try:
-                await asyncio.to_thread(lambda: sqlite3.connect(path).close())
+                await asyncio.to_thread(_open_once, path)
             except sqlite3.Error as error:
                 raise StoreError(f"the database failed: {_first_line(error)}: {path}") from error
 
@@ -105,6 +107,13 @@ class Database:
     async def close(self) -> None:
         """Close all connections. The object is of no use afterwards."""
         await self.engine.dispose()
+
+
+def _open_once(path: str) -> None:
+    # Whatever else is wrong with the path, SQLite says better than the system.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    sqlite3.connect(path).close()
 
 
 def writing(engine: AsyncEngine) -> AsyncEngine:

@@ -226,3 +226,22 @@ async def test_a_log_that_cannot_be_cut_is_no_failure(tmp_path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/none/relay.db")
     assert not await database.empty_wal()
     await database.close()
+
+
+async def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """Answers stand in it; one that was there keeps the rights that somebody gave it."""
+    mine, given = tmp_path / "mine.db", tmp_path / "given.db"
+    given.touch(mode=0o640)
+    for path in (mine, given):
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        await database.check()
+        async with database.write() as session:
+            await (await session.connection()).execute(text("CREATE TABLE t (x)"))
+        rights = rights_of(tmp_path, path.stem)
+        await database.close()
+        assert rights == {0o600 if path == mine else 0o640}
+
+
+def rights_of(folder: Path, stem: str) -> set[int]:
+    """Who may do what with a database's file and with those beside it."""
+    return {file.stat().st_mode & 0o777 for file in folder.glob(f"{stem}*")}
