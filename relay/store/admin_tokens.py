@@ -33,6 +33,22 @@ async def find(session: AsyncSession, token: str) -> int | None:
     return row.id if row is not None and matches(token, row.token_hash) else None
 
 
+async def everyone(session: AsyncSession) -> list[AdminToken]:
+    """Return all tokens, oldest first, those that were revoked too."""
+    return list(await session.exec(select(AdminToken).order_by(col(AdminToken.id))))
+
+
+async def revoke(session: AsyncSession, admin_id: int, *, now: float) -> AdminToken:
+    """Make a token of no use from the commit on. Raises `BadRequest` where there is none."""
+    row = await session.get(AdminToken, admin_id)
+    if row is None:
+        raise BadRequest(f"there is no admin token {admin_id}; see relay admin list", field="id")
+    row.revoked_at = row.revoked_at or moment(now)
+    session.add(row)
+    await session.flush()
+    return row
+
+
 async def verify(session: AsyncSession, token: str) -> bool:
     """Whether this is an administrator's token that was not revoked."""
     return await find(session, token) is not None

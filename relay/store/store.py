@@ -158,6 +158,16 @@ class Store:
         async with self._database.write() as session:
             return await admin_tokens.add(session, token, now=self._clock.now())
 
+    async def admin_tokens(self) -> list[AdminToken]:
+        """Return all administrators' tokens, oldest first, those that were revoked too."""
+        async with self._database.read() as session:
+            return await admin_tokens.everyone(session)
+
+    async def revoke_admin_token(self, admin_id: int) -> AdminToken:
+        """Revoke a token, which ends its sessions. Raises `BadRequest` where there is none."""
+        async with self._database.write() as session:
+            return await admin_tokens.revoke(session, admin_id, now=self._clock.now())
+
     async def verify_admin(self, token: str) -> bool:
         """Whether this is an administrator's token that was not revoked."""
         async with self._database.read() as session:

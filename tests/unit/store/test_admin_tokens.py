@@ -29,10 +29,14 @@ async def test_a_token_is_verified_by_itself_only(database: Database) -> None:
 async def test_a_revoked_token_opens_nothing(database: Database) -> None:
     """From the commit on."""
     row = await add(database)
+    assert row.id is not None
     async with database.write() as session:
-        row.revoked_at = moment(NOW)
-        session.add(row)
+        row = await admin_tokens.revoke(session, row.id, now=NOW)
+        assert row.id is not None
+        again = await admin_tokens.revoke(session, row.id, now=NOW + 60)
+        assert again.revoked_at == moment(NOW)
     async with database.read() as session:
+        assert [one.id for one in await admin_tokens.everyone(session)] == [row.id]
         assert not await admin_tokens.verify(session, TOKEN)
         assert await admin_tokens.find(session, TOKEN) is None
         assert row.id is not None
