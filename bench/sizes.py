@@ -298,7 +298,6 @@ async def bench(count: int, chunks: int, seconds: float, rates: Sequence[int]) -
     print("| broker | idle bot | open stream with its device | reader | kept chunk ", end="")
     print("| CPU µs/s of an idle bot | CPU µs/s of an open stream ", end="")
     print(f"| Redis: stream | Redis: chunk | Redis: chunk in the AOF |\n{'|---' * 10}|", flush=True)
-    gc.disable()
     kinds: tuple[bool, ...] = (False, True)
     for with_redis in kinds:
         async with redis_server() as server:
@@ -338,6 +337,7 @@ def main() -> None:
     # Both sides of every connection: this process has one, the relay inherits the limit.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    gc.disable()
     asyncio.run(bench(given.count, given.chunks, given.seconds, given.rates))
 
 
