@@ -31,6 +31,9 @@ TOTAL = len(TURN.chunks)
 BOTS = 50
 QUICK = ConnectionTimes(first_delay_s=0.05, delay_max_s=0.5, close_timeout_s=0.5)
 
+RETRY_S = 0.1
+"""How long a device waits before it tries the other relay, as an EventSource does by itself."""
+
 
 @pytest.fixture
 async def pair(postgres_url: str, tmp_path: Path) -> AsyncIterator[Pair]:
@@ -101,7 +104,7 @@ class Device:
             try:
                 await self._read_on()
             except httpx.TransportError:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(RETRY_S)
             if not self.ends:
                 self.reconnects += 1
                 self.at = 1 - self.at
@@ -114,7 +117,7 @@ class Device:
             aconnect_sse(http, "GET", self.url, headers=headers) as source,
         ):
             if source.response.status_code >= 500:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(RETRY_S)
                 return
             source.response.raise_for_status()
             async for event in source.aiter_sse():

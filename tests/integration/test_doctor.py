@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from relay.doctor.storage import look_at_database
 from relay.store.migrate import upgrade
 from tests.support.canned import buffering_proxy
 from tests.support.postgres import Postgres, postgres_server, postgres_url
+from tests.support.redis import running_redis
 from tests.support.server import RELAY, RelayServer, environment
 
 __all__ = ["postgres_server", "postgres_url"]
@@ -98,24 +95,9 @@ async def test_rights_that_are_missing_are_told(
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis as it comes: it keeps nothing, and evicts what it likes."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    options += ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--dir", str(tmp_path)]
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(["redis-server", *options], stdout=output)
-    try:
-        deadline = time.monotonic() + 10
-        while "Ready to accept" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.01)
-        yield f"redis://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
+    forgetful = ("--appendonly", "no", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    with running_redis(tmp_path, *forgetful) as server:
+        yield server.url
 
 
 @pytest.mark.needs("redis-server")

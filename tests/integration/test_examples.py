@@ -49,7 +49,7 @@ def ask(relay: RelayServer, text: str) -> Answer:
             if answer.outcome.outcome != "bot_offline":
                 return answer
             assert time.monotonic() < deadline, "the example does not connect"
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two questions: its program is just starting
 
 
 def test_echo_answers(relay: RelayServer) -> None:
