@@ -18,10 +18,10 @@ from tests.support.bots import (
     legacy_bot,
     stream_of,
 )
-from tests.support.cuts import Cuts
 from tests.support.glasses import Answer, Glasses, assert_finished, question
 from tests.support.incident import Turn, load_incident
 from tests.support.server import RelayServer
+from tests.support.wire import Wire
 
 TURNS = load_incident()
 LEGACY = (V2_3_7, V2_3_10, V2_4_0)
@@ -123,7 +123,7 @@ async def test_the_sdk_loses_nothing_over_a_network_that_breaks(
 ) -> None:
     """Its connection is reset five times within the 60 chunks: 60 of 60, once each."""
     turn = TURNS[1]
-    async with Cuts(relay.port) as proxy:
+    async with Wire(relay.port, "http") as proxy:
 
         async def write(bot: Bot, command: Command) -> ReplyOutcome:
             async with bot.reply(command) as reply:

@@ -18,7 +18,7 @@ from relay.protocol.status import Outcome
 from tests.support.cluster import MemoryNodes
 from tests.support.node import META, NOW
 from tests.support.redis import RedisServer, new_prefix
-from tests.support.redis_wire import Wire
+from tests.support.wire import Wire
 
 TIMEOUT_S = 10
 NODE_TTL_S = 0.4

@@ -10,11 +10,11 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from tests.support.bots import RawBot, raw_bot, stream_of
-from tests.support.cuts import Cuts
 from tests.support.glasses import Answer, Glasses, question
 from tests.support.incident import load_incident
 from tests.support.node_clients import node_client
 from tests.support.server import RelayServer
+from tests.support.wire import Wire
 
 TURN = load_incident()[1]
 RETENTION_S = 3.0
@@ -220,7 +220,7 @@ async def test_httpx_sse_resumes_in_mid_stream(relay: RelayServer) -> None:
     got: list[tuple[str, str]] = []
     async with (
         triggered(relay) as (bot, stream_id, url),
-        Cuts(relay.port) as proxy,
+        Wire(relay.port, "http") as proxy,
         httpx.AsyncClient(base_url=proxy.url, trust_env=False, timeout=10) as client,
     ):
 
@@ -248,7 +248,7 @@ async def test_eventsource_resumes_by_itself_and_stays_away_in_the_end(relay: Re
     """Cut after 25 of 60 it comes back behind its last id; the 204 ends it for good."""
     async with (
         triggered(relay) as (bot, stream_id, url),
-        Cuts(relay.port) as proxy,
+        Wire(relay.port, "http") as proxy,
         node_client("eventsource.mjs", proxy.url + url) as client,
     ):
         await send(bot, stream_id, 0, 25)

@@ -10,10 +10,10 @@ import pytest
 
 from relay_sdk import Bot, Command, ConnectionTimes, Fenced, ReplyOutcome, Unauthorized
 from tests.support.contents import CONTENTS
-from tests.support.cuts import Cuts
 from tests.support.glasses import Glasses, assert_finished, question
 from tests.support.incident import Turn, load_incident
 from tests.support.server import RelayServer
+from tests.support.wire import Wire
 
 QUICK = ConnectionTimes(first_delay_s=0.02, close_timeout_s=0.5)
 
@@ -74,7 +74,7 @@ async def test_cuts_in_mid_stream_lose_and_repeat_nothing(
     random = Random(seed_number)
     pieces = [f"{number}, " for number in range(200)]
     when = set(random.sample(range(200), 10))
-    async with Cuts(relay.port) as wire:
+    async with Wire(relay.port, "http") as wire:
         answering = Answering(wire.url, relay.bot(1).token, pieces, pause_s=0.004)
         answering.on_piece = lambda number: wire.cut() if number in when else None
         async with answering.bot as bot:

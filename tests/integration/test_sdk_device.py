@@ -21,8 +21,8 @@ from relay_sdk import (
     Unauthorized,
 )
 from tests.support.contents import CONTENTS
-from tests.support.cuts import Cuts
 from tests.support.server import RelayServer
+from tests.support.wire import Wire
 
 QUICK = ConnectionTimes(first_delay_s=0.02, close_timeout_s=0.5)
 TIMES = DeviceTimes(first_delay_s=0.02)
@@ -65,7 +65,7 @@ async def test_cuts_between_device_and_relay_lose_and_repeat_nothing(
     random = Random(seed_number)
     pieces = [f"{number}, " for number in range(200)]
     when = set(random.sample(range(200), 10))
-    async with Cuts(relay.port) as wire, answering(relay, pieces, 0.003) as bot:
+    async with Wire(relay.port, "http") as wire, answering(relay, pieces, 0.003) as bot:
         await bot.connected()
         async with Device(wire.url, relay.key, user_id=relay.bot().user_id, times=TIMES) as device:
             answer = device.ask("hi")

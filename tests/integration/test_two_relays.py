@@ -13,8 +13,8 @@ from relay_sdk import ReplyOutcome
 from tests.integration.test_relay_killed import CHUNKS, HALF, Halting, read, trigger
 from tests.integration.test_relay_on_redis import Texts
 from tests.support.redis import RedisServer, own_redis
-from tests.support.redis_wire import Wire
 from tests.support.server import RelayServer, Seed, running
+from tests.support.wire import Wire
 
 __all__ = ["own_redis"]
 
@@ -54,10 +54,10 @@ async def test_a_relay_dies_and_its_bot_goes_on_at_another(relays: list[RelaySer
     bots, devices = relays
     texts = Texts()
     async with (
-        Wire(bots.port) as wire,
+        Wire(bots.port, "http") as wire,
         httpx.AsyncClient(base_url=devices.url, trust_env=False, timeout=30) as http,
     ):
-        halting = Halting(f"http://127.0.0.1:{wire.port}", bots.bot().token)
+        halting = Halting(wire.url, bots.bot().token)
         async with halting.bot as bot:
             await bot.connected()
             url = await trigger(devices, http)

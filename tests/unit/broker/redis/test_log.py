@@ -12,7 +12,7 @@ from relay.errors import BrokerUnavailable, Fenced, UnknownStream
 from relay.protocol.events import Entry, EntryKind, HeldChunk
 from tests.support.node import META, NOW
 from tests.support.redis import RedisServer, new_prefix, options
-from tests.support.redis_wire import Wire
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.needs("redis-server")
 

@@ -16,7 +16,7 @@ from relay.broker.redis.reader import Deliver, Record
 from relay.broker.redis.scripts import load_scripts
 from relay.errors import BrokerUnavailable
 from tests.support.redis import RedisServer, new_prefix, options
-from tests.support.redis_wire import Wire
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.needs("redis-server")
 

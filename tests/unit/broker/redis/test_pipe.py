@@ -13,7 +13,7 @@ from relay.broker.redis.scripts import load_scripts
 from relay.broker.redis.shards import Endpoint
 from relay.errors import BrokerUnavailable
 from tests.support.redis import RedisServer, free_port, new_prefix
-from tests.support.redis_wire import Wire
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.needs("redis-server")
 

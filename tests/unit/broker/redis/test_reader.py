@@ -9,7 +9,7 @@ import pytest
 from relay.broker.redis.reader import REPLY_TIMEOUT_S, START, Reader, Record
 from relay.broker.redis.shards import Endpoint
 from tests.support.redis import RedisServer, new_prefix
-from tests.support.redis_wire import Wire
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.needs("redis-server")
 

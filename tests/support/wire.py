@@ -1,4 +1,4 @@
-"""`async with Wire(port) as wire`: a way on which replies get lost, or that leads elsewhere."""
+"""`async with Wire(port) as wire`: a way to a server, which can be cut, muted or led elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ class Wire:
     While `down`, connections are broken as soon as they are made.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, scheme: str = "redis") -> None:
+        self.connections = 0
+        """How many were begun."""
         self.mute = False
         self.lost = asyncio.Event()
         """Whether a reply was thrown away."""
         self.down = False
         self.target = port
+        self._scheme = scheme
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -34,7 +37,7 @@ class Wire:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
         """Break every connection, without a goodbye to either side."""
@@ -63,6 +66,7 @@ class Wire:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._writers.add(writer)
         if self.down:
             writer.transport.abort()
