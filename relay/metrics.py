@@ -123,6 +123,9 @@ HELD = Definition(
     "relay_chunks_held", Kind.GAUGE, "Early chunks that wait for the missing ones before them."
 )
 READERS = Definition("relay_device_streams", Kind.GAUGE, "Devices and workers that read a stream.")
+KEPT = Definition(
+    "relay_streams_kept", Kind.GAUGE, "Streams in memory: open ones, and ended ones still readable."
+)
 BOTS = Definition("relay_bot_connections", Kind.GAUGE, "Connections that speak for a bot.")
 LOG_BYTES = Definition(
     "relay_log_bytes", Kind.GAUGE, "Size of the chunks in the logs that are kept."
@@ -131,6 +134,8 @@ BACKLOG = Definition("relay_trace_backlog", Kind.GAUGE, "Trace rows that are not
 ROWS_LOST = Definition(
     "relay_trace_rows_lost_total", Kind.COUNTER, "Trace rows that will never be stored."
 )
+TASKS = Definition("relay_tasks", Kind.GAUGE, "Tasks of the event loop that are not done.")
+TIMERS = Definition("relay_timers", Kind.GAUGE, "Moments at which streams will be looked at again.")
 TRACES_DELETED = Definition(
     "relay_traces_deleted_total",
     Kind.COUNTER,
@@ -152,7 +157,8 @@ LAG_SECONDS = Definition(
 DEFINITIONS = (
     *(STREAMS, ACCEPTED, DELIVERED, DUPLICATES, MISSING, REPAIRS, REFUSALS),
     *(ACK_SECONDS, DELIVERY_SECONDS, FIRST_CHUNK_SECONDS),
-    *(OPEN_STREAMS, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST, LAG_SECONDS),
+    *(OPEN_STREAMS, KEPT, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST, LAG_SECONDS),
+    *(TASKS, TIMERS),
     *(TRACES_DELETED, CONTENTS_DELETED),
 )
 """Every metric, in the order in which they are told."""
@@ -196,6 +202,9 @@ class Now:
     trace_backlog: int = 0
     trace_rows_lost: int = 0
     """Since the process began."""
+    streams_kept: int = 0
+    tasks: int = 0
+    timers: int = 0
 
 
 class _Histogram:
@@ -287,6 +296,9 @@ class Metrics(Collector):
             BOTS: now.bot_connections,
             LOG_BYTES: now.log_bytes,
             BACKLOG: now.trace_backlog,
+            KEPT: now.streams_kept,
+            TASKS: now.tasks,
+            TIMERS: now.timers,
         }
         self._counts[ROWS_LOST.name][()] = now.trace_rows_lost
         for definition in DEFINITIONS:

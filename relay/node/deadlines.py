@@ -45,6 +45,11 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._when)
 
+    @property
+    def queued(self) -> int:
+        """How many records wait on the heap, those that are stale with them."""
+        return len(self._heap)
+
     def set(self, key: Hashable, when: float | None) -> None:
         """Set, move or (with None) remove the deadline of `key`."""
         if when is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -20,7 +21,9 @@ from relay.protocol.rangeset import count
 from relay.protocol.report import LossReport
 
 
-def figures_now(registry: Registry, switchboard: Switchboard, tracer: Tracer) -> Now:
+def figures_now(
+    registry: Registry, switchboard: Switchboard, tracer: Tracer, *, timers: int
+) -> Now:
     """Return what is so at this moment. One pass over the streams that are kept."""
     streams = registry.streams()
     receivers = [stream.owner.receiver for stream in streams]
@@ -33,6 +36,9 @@ def figures_now(registry: Registry, switchboard: Switchboard, tracer: Tracer) ->
         log_bytes=sum(receiver.size_bytes for receiver in receivers),
         trace_backlog=tracer.backlog,
         trace_rows_lost=tracer.lost,
+        streams_kept=len(registry.all_kept()),
+        tasks=len(asyncio.all_tasks()),
+        timers=timers,
     )
 
 

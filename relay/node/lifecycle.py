@@ -49,6 +49,11 @@ class Lifecycle:
         self._deadlines = deadlines(self._due)
         self._logger = structlog.get_logger("relay.node")
 
+    @property
+    def timers(self) -> int:
+        """How many moments are noted at which a stream will be looked at."""
+        return self._deadlines.queued
+
     def moved(self, stream: NodeStream) -> None:
         """Look at the stream again when its next deadline comes."""
         self._deadlines.set(

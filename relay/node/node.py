@@ -72,7 +72,11 @@ class Node:
             find=self._registry.get,
             background=self._background,
         )
-        self.metrics = Metrics(partial(figures_now, self._registry, self._switchboard, tracer))
+        self.metrics = Metrics(
+            lambda: figures_now(
+                self._registry, self._switchboard, tracer, timers=self._streams.timers
+            )
+        )
         books = Books(
             log=broker.log,
             tracer=tracer,

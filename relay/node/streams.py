@@ -101,6 +101,11 @@ class Streams:
         self._lifecycle.moved(stream)
         return stream
 
+    @property
+    def timers(self) -> int:
+        """How many moments are noted at which a stream will be looked at."""
+        return self._lifecycle.timers
+
     async def end_all(self) -> None:
         """End what can run on nowhere else, and have all that has ended traced."""
         self._rounds.close()

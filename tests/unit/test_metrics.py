@@ -141,7 +141,7 @@ def test_refusals_are_counted_by_code() -> None:
 
 def test_what_is_so_now_is_asked_for_at_each_look() -> None:
     """Once for all gauges, and anew for the next look."""
-    looks = iter([Now(1, 2, 3, 4, 5, 6, 7), Now(11, 12, 13, 14, 15, 16, 17)])
+    looks = iter([Now(*range(1, 11)), Now(*range(11, 21))])
     metrics = Metrics(lambda: next(looks))
     names = [
         "relay_open_streams",
@@ -151,8 +151,11 @@ def test_what_is_so_now_is_asked_for_at_each_look() -> None:
         "relay_log_bytes",
         "relay_trace_backlog",
         "relay_trace_rows_lost_total",
+        "relay_streams_kept",
+        "relay_tasks",
+        "relay_timers",
     ]
-    for expected in (range(1, 8), range(11, 18)):
+    for expected in (range(1, 11), range(11, 21)):
         look = told(metrics)
         assert [look[name, frozenset()] for name in names] == list(expected)
 

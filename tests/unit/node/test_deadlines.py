@@ -43,6 +43,16 @@ def test_nothing_is_called_early_and_everything_in_order(bench: Bench) -> None:
     assert len(bench.deadlines) == 0
 
 
+def test_what_waits_is_counted_with_what_is_stale(bench: Bench) -> None:
+    """A deadline that was removed leaves its record until that comes up."""
+    bench.deadlines.set("a", 1.0)
+    bench.deadlines.set("b", 2.0)
+    bench.deadlines.set("a", None)
+    assert (len(bench.deadlines), bench.deadlines.queued) == (1, 2)
+    bench.timers.advance(1.5)
+    assert bench.deadlines.queued == 1
+
+
 def test_a_deadline_that_moves_later_is_called_once_and_then(bench: Bench) -> None:
     """The timer of the old one finds that out."""
     bench.deadlines.set("a", 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -146,11 +148,13 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     world = World(settings=Settings(retention_seconds=10.0))
     play = await Play.begin(world)
     await play.bot.say(play.stream_id, Chunk(TEXTS[1], 1))
-    names = ("_streams", "_held", "_connections", "_log_bytes", "_backlog")
+    names = ("_streams", "_kept", "_held", "_connections", "_log_bytes", "_backlog", "_timers")
     during = await told(world, *names)
     assert during.pop("relay_log_bytes") >= len(TEXTS[1].encode())
+    assert during.pop("relay_timers") >= 1
     assert during == {
         "relay_open_streams": 1,
+        "relay_streams_kept": 1,
         "relay_chunks_held": 1,
         "relay_device_streams": 1,
         "relay_bot_connections": 1,
@@ -160,6 +164,8 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     await play.reader.read_all()
     ended = await told(world, *names)
     assert ended.keys() == {
+        "relay_streams_kept",
+        "relay_timers",
         "relay_device_streams",
         "relay_bot_connections",
         "relay_log_bytes",
@@ -170,3 +176,11 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     await world.rows()
     await world.advance(11.0)
     assert await told(world, *names) == {}
+
+
+async def test_the_tasks_of_the_loop_are_counted(world: World) -> None:
+    """One more while one more runs."""
+    before = (await told(world, "relay_tasks"))["relay_tasks"]
+    more = asyncio.create_task(asyncio.Event().wait())
+    assert (await told(world, "relay_tasks"))["relay_tasks"] == before + 1
+    more.cancel()
