@@ -175,6 +175,8 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     play.bot.link.detach()
     await world.rows()
     await world.advance(11.0)
+    assert (await told(world, *names)).keys() <= {"relay_timers"}, "a stale one until it is due"
+    await world.advance(60.0)
     assert await told(world, *names) == {}
 
 
