@@ -13,22 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from relay.admin.traces import PAGE_ROWS_MAX, TraceFilter
+from relay.admin.traces import PAGE_ROWS_MAX
 from relay.cli.common import AsJson, Database, open_store, print_json
-from relay.cli.trace_lines import (
-    Anomaly,
-    Bot,
-    Conversation,
-    HopName,
-    Outcome,
-    Position,
-    Sdk,
-    Status,
-    User,
-    heading,
-    line_of,
-    wanted,
-)
+from relay.cli.trace_lines import Wanted, heading, line_of, takes_wanted
 from relay.errors import StoreError
 
 if TYPE_CHECKING:
@@ -40,17 +27,10 @@ if TYPE_CHECKING:
 EVERY_S: Final = 0.5
 
 
-def trace_tail(  # noqa: PLR0913 - each is an option of the command
+@takes_wanted
+def trace_tail(
+    wanted: Wanted,
     *,
-    status: Status = None,
-    outcome: Outcome = None,
-    bot: Bot = None,
-    conversation: Conversation = None,
-    user: User = None,
-    position: Position = None,
-    hop: HopName = None,
-    sdk: Sdk = None,
-    anomaly: Anomaly = None,
     lines: Annotated[
         int, typer.Option("-n", "--lines", min=0, max=PAGE_ROWS_MAX, help="Begin with so many.")
     ] = 10,
@@ -61,23 +41,13 @@ def trace_tail(  # noqa: PLR0913 - each is an option of the command
 
     A database that is away for a while costs nothing: what was written meanwhile comes then.
     """
-    where = TraceFilter(
-        status=status,
-        outcome=outcome,
-        message_id=conversation,
-        user_id=user,
-        loss_position=position,
-        loss_hop=hop,
-        sdk_version=sdk,
-        anomaly=anomaly,
-    )
 
     async def follow() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with open_store(database) as store:
-            tail = store.archive.tail(await wanted(store, where, bot))
+            tail = store.archive.tail(await wanted.in_store(store))
             if not json:
                 typer.echo(heading())
             _print(await tail.newest(lines), json=json)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -15,8 +17,7 @@ from relay.admin.traces import TraceFilter, TraceSummary
 from relay.metrics import Hop
 from relay.node.record import BOTH_HOPS
 from relay.protocol.forensics import LossPosition
-from relay.protocol.status import Outcome as OutcomeNow
-from relay.protocol.status import Status as StatusNow
+from relay.protocol.status import Outcome, Status
 from relay.wire.timestamp import beijing_iso
 
 if TYPE_CHECKING:
@@ -60,58 +61,95 @@ def fixed_times(where: TraceFilter) -> str:
     )
 
 
-Status = Annotated[
-    str | None,
-    typer.Option(
-        callback=_one_of(*(status.label for status in StatusNow)),
-        help="Only those, for example anomaly.",
-    ),
-]
-Outcome = Annotated[
-    str | None,
-    typer.Option(callback=_one_of(*OutcomeNow), help="Only those, for example bot_gone."),
-]
-Position = Annotated[
-    str | None,
-    typer.Option(
-        callback=_one_of(*LossPosition),
-        help="Only where chunks are missing there: head, middle, tail or mixed.",
-    ),
-]
-HopName = Annotated[
-    str | None,
-    typer.Option(
-        "--hop",
-        callback=_one_of(*Hop, BOTH_HOPS),
-        help="Only where they were lost there: bot_to_relay, relay_to_device or both.",
-    ),
-]
-Bot = Annotated[str | None, typer.Option(metavar="NAME_OR_ID", help="Only its.")]
-Conversation = Annotated[
-    str | None, typer.Option(metavar="ID", help="Only this one: the device's message_id.")
-]
-User = Annotated[str | None, typer.Option(metavar="ID", help="Only this user's.")]
-Sdk = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only of bots with this SDK, as `show` has it.")
-]
-Anomaly = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Only where the anomaly holds this.")
-]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which traces a command is about, as its options say."""
+
+    where: TraceFilter
+    bot: str | None
+    """Its name or number, which only a store can turn into an id."""
+
+    async def in_store(self, store: Store) -> TraceFilter:
+        """Return the filter with the bot that is named. Raises `NotFound` where there is none."""
+        from relay.store.bots import as_id
+
+        if self.bot is None:
+            return self.where
+        # A number is taken as it is: its bot may be deleted by now.
+        bot_id = as_id(self.bot)
+        if bot_id is None:
+            bot_id = (await store.bot_named(self.bot)).id
+        return replace(self.where, bot_id=bot_id)
+
+
+def takes_wanted(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first argument is a `Wanted`, the options that say it."""
+    options = inspect.signature(_wanted, eval_str=True).parameters
+    _, *others = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def run(**given: object) -> None:
+        command(_wanted(**{name: given.pop(name) for name in options}), **given)  # type: ignore[arg-type]
+
+    # Typer makes the options from it.
+    vars(run)["__signature__"] = inspect.Signature([*options.values(), *others])
+    return run
+
+
+def _wanted(  # noqa: PLR0913 - each is an option
+    *,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            callback=_one_of(*(status.label for status in Status)),
+            help="Only those, for example anomaly.",
+        ),
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(callback=_one_of(*Outcome), help="Only those, for example bot_gone."),
+    ] = None,
+    bot: Annotated[str | None, typer.Option(metavar="NAME_OR_ID", help="Only its.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this one: the device's message_id.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Only this user's.")] = None,
+    position: Annotated[
+        str | None,
+        typer.Option(
+            callback=_one_of(*LossPosition),
+            help="Only where chunks are missing there: head, middle, tail or mixed.",
+        ),
+    ] = None,
+    hop: Annotated[
+        str | None,
+        typer.Option(
+            callback=_one_of(*Hop, BOTH_HOPS),
+            help="Only where they were lost there: bot_to_relay, relay_to_device or both.",
+        ),
+    ] = None,
+    sdk: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only of bots with this SDK, as `show` has it."),
+    ] = None,
+    anomaly: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only where the anomaly holds this.")
+    ] = None,
+) -> Wanted:
+    where = TraceFilter(
+        status=status,
+        outcome=outcome,
+        message_id=conversation,
+        user_id=user,
+        loss_position=position,
+        loss_hop=hop,
+        sdk_version=sdk,
+        anomaly=anomaly,
+    )
+    return Wanted(where, bot)
+
 
 _LINE: Final = "{:25}  {:32}  {:>6}  {:9}  {:11}  {:>9}  {:>7}  {}"
-
-
-async def wanted(store: Store, where: TraceFilter, bot: str | None) -> TraceFilter:
-    """Return the filter with the bot that is named. Raises `NotFound` where there is none."""
-    from relay.store.bots import as_id
-
-    if bot is None:
-        return where
-    # A number is taken as it is: its bot may be deleted by now.
-    bot_id = as_id(bot)
-    if bot_id is None:
-        bot_id = (await store.bot_named(bot)).id
-    return replace(where, bot_id=bot_id)
 
 
 def heading() -> str:

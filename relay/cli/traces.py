@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.admin.traces import PAGE_ROWS_MAX, TraceFilter, TraceOrder, TracePage, TraceQuery
+from relay.admin.traces import PAGE_ROWS_MAX, TraceOrder, TracePage, TraceQuery
 from relay.cli.common import AsJson, Database, open_store, print_json
 from relay.cli.tail import trace_tail
 from relay.cli.trace_lines import (
-    Anomaly,
-    Bot,
-    Conversation,
-    HopName,
-    Outcome,
-    Position,
-    Sdk,
-    Status,
-    User,
+    Wanted,
     fixed_times,
     heading,
     line_of,
     moment_of,
-    wanted,
+    takes_wanted,
 )
 from relay.errors import BadRequest
 
@@ -36,17 +29,10 @@ trace_app.command("tail")(trace_tail)
 
 
 @trace_app.command("list")
-def trace_list(  # noqa: PLR0913 - each is an option of the command
+@takes_wanted
+def trace_list(
+    wanted: Wanted,
     *,
-    status: Status = None,
-    outcome: Outcome = None,
-    bot: Bot = None,
-    conversation: Conversation = None,
-    user: User = None,
-    position: Position = None,
-    hop: HopName = None,
-    sdk: Sdk = None,
-    anomaly: Anomaly = None,
     since: Annotated[
         float | None,
         typer.Option(parser=moment_of, metavar="WHEN", help="Asked then or later: 2h, or a date."),
@@ -66,22 +52,11 @@ def trace_list(  # noqa: PLR0913 - each is an option of the command
     database: Database = None,
 ) -> None:
     """Print the newest traces, or the newest that were asked for."""
-    where = TraceFilter(
-        status=status,
-        outcome=outcome,
-        message_id=conversation,
-        user_id=user,
-        loss_position=position,
-        loss_hop=hop,
-        sdk_version=sdk,
-        anomaly=anomaly,
-        since=since,
-        until=until,
-    )
+    wanted = replace(wanted, where=replace(wanted.where, since=since, until=until))
 
     async def read() -> TracePage:
         async with open_store(database) as store:
-            query = TraceQuery(await wanted(store, where, bot), sort, limit=limit, cursor=cursor)
+            query = TraceQuery(await wanted.in_store(store), sort, limit=limit, cursor=cursor)
             return await store.archive.trace_page(query)
 
     page = asyncio.run(read())
@@ -92,7 +67,7 @@ def trace_list(  # noqa: PLR0913 - each is an option of the command
     for trace in page.traces:
         typer.echo(line_of(trace))
     if page.next_cursor is not None:
-        typer.echo(f"more: {fixed_times(where)}--cursor {page.next_cursor}", err=True)
+        typer.echo(f"more: {fixed_times(wanted.where)}--cursor {page.next_cursor}", err=True)
 
 
 @trace_app.command("show")

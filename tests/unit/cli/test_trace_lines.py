@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.admin.traces import TraceFilter
-from relay.cli.trace_lines import heading, line_of, moment_of, wanted
+from relay.cli.trace_lines import Wanted, heading, line_of, moment_of
 from relay.errors import RelayError
 from relay.store.store import Store
 from tests.support.store import trace_row
@@ -23,11 +23,11 @@ async def store(tmp_path: Path) -> Store:
 async def test_a_bot_is_wanted_by_its_name_or_its_number(store: Store) -> None:
     """A number is taken as it is; a name must be one."""
     where = TraceFilter(status="anomaly")
-    assert await wanted(store, where, None) == where
-    assert await wanted(store, where, "Nova") == TraceFilter(status="anomaly", bot_id=1)
-    assert await wanted(store, where, "77") == TraceFilter(status="anomaly", bot_id=77)
+    assert await Wanted(where, None).in_store(store) == where
+    assert await Wanted(where, "Nova").in_store(store) == TraceFilter(status="anomaly", bot_id=1)
+    assert await Wanted(where, "77").in_store(store) == TraceFilter(status="anomaly", bot_id=77)
     with pytest.raises(RelayError):
-        await wanted(store, where, "nobody")
+        await Wanted(where, "nobody").in_store(store)
     await store.close()
 
 
