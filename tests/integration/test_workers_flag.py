@@ -14,7 +14,8 @@ import pytest
 
 from relay_sdk import Bot, Command
 from tests.support.glasses import Glasses, assert_finished, question
-from tests.support.redis import RedisServer, free_port, own_redis
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, own_redis
 from tests.support.server import RELAY, RelayServer, Seed, environment
 
 __all__ = ["own_redis"]

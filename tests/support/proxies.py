@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.server import RelayServer
 from tests.tools import find_program
 
@@ -45,7 +46,7 @@ def running_proxy(
     program = find_program(kind)
     assert program is not None, f"mark the test with needs({kind!r})"
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     write = {"nginx": _nginx, "caddy": _caddy}[kind]
     arguments, environ = write(folder, port, nodes, change)
     with (folder / "log").open("wb") as log:
@@ -104,12 +105,6 @@ def _caddy(
         **dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(folder)),
     }
     return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"], environ
-
-
-def _free_port() -> int:
-    # Neither program can say which port it took, so one that was free just now must do.
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

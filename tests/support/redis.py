@@ -22,6 +22,7 @@ import pytest
 
 from relay.broker.base import Broker
 from relay.broker.redis import RedisOptions, open_redis
+from tests.support.ports import free_port
 from tests.tools import find_program
 
 START_TIMEOUT_S = 20
@@ -33,21 +34,6 @@ _prefixes = count(1)
 def new_prefix() -> str:
     """Key names that no other test has."""
     return f"test-{os.getpid()}-{next(_prefixes)}"
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on, also with 10,000 added: that one is a cluster's bus."""
-    while True:
-        with socket.socket() as probe, socket.socket() as bus:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            if port > 55_000:
-                continue
-            try:
-                bus.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-            return port
 
 
 class RedisServer:

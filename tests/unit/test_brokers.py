@@ -9,7 +9,8 @@ from relay.brokers import LOG_MARGIN_S, open_broker, redis_options
 from relay.errors import BrokerUnavailable
 from relay.settings import Settings
 from tests.support.node import META
-from tests.support.redis import RedisServer, free_port, new_prefix, redis_server
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, new_prefix, redis_server
 
 __all__ = ["redis_server"]
 

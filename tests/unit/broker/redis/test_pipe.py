@@ -12,7 +12,8 @@ from relay.broker.redis.pipe import Confirmation, Pipe
 from relay.broker.redis.scripts import load_scripts
 from relay.broker.redis.shards import Endpoint
 from relay.errors import BrokerUnavailable
-from tests.support.redis import RedisServer, free_port, new_prefix
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, new_prefix
 from tests.support.wire import Wire
 
 pytestmark = pytest.mark.needs("redis-server")

@@ -13,7 +13,8 @@ from relay.broker.redis.keys import BUCKETS, Keys
 from relay.broker.redis.shards import Endpoint, Shards, open_shards
 from relay.errors import BrokerUnavailable
 from tests.support.node import META
-from tests.support.redis import RedisServer, free_port, new_prefix, options, running_redis
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer, new_prefix, options, running_redis
 
 pytestmark = pytest.mark.needs("redis-server")
 
