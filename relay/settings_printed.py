@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import cast
 
-from relay.settings import PREFIX, Settings, SettingValue, as_variable, without_password
+from relay.settings import PREFIX, Settings, as_variable
+from relay.settings_parsed import SettingValue, without_password
 
 
 def settings_table() -> str:

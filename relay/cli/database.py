@@ -7,7 +7,7 @@ import asyncio
 import typer
 
 from relay.cli.common import AsJson, Database, print_json, settings_of
-from relay.settings import without_password
+from relay.settings_parsed import without_password
 
 db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 

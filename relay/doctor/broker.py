@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from relay.doctor.finding import Finding, failure, fine, unseen, warning
-from relay.settings import without_password
+from relay.settings_parsed import without_password
 
 BROKER: Final = "broker"
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from relay.doctor.finding import Finding, failure, fine, unseen, warning
 from relay.doctor.machine import judge_offset
 from relay.errors import StoreError
-from relay.settings import without_password
+from relay.settings_parsed import without_password
 from relay.store.engine import BUSY_TIMEOUT_S, Database, database_errors, database_url
 from relay.store.migrate import current_revision, head_revision, known_revisions
 from relay.store.models import Record

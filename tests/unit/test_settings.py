@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from relay.errors import SettingsError
-from relay.settings import Settings, without_password
+from relay.settings import Settings
 from relay.settings_printed import changed_settings
 
 
@@ -153,20 +153,6 @@ def test_secrets_are_never_printed() -> None:
     assert "canary" not in shown
     assert "RELAY_PORT=1\n" in shown
     assert "RELAY_DATABASE_URL=postgresql://u:***@h/n\n" in shown
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://u:p@h/n", "postgresql://u:***@h/n"),
-        ("redis://:p@h", "redis://:***@h"),
-        ("postgresql://u@h:5432/n", "postgresql://u@h:5432/n"),
-        ("sqlite+aiosqlite:///relay.db", "sqlite+aiosqlite:///relay.db"),
-    ],
-)
-def test_a_url_is_printed_without_its_password(url: str, shown: str) -> None:
-    """A port is no password."""
-    assert without_password(url) == shown
 
 
 def test_settings_do_not_change() -> None:

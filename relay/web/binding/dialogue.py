@@ -23,7 +23,7 @@ from relay.errors import StoreError
 from relay.logs import get_logger
 from relay.protocol.events import Stop
 from relay.protocol.status import Outcome
-from relay.settings import BindingPhoto
+from relay.settings_parsed import BindingPhoto
 from relay.web.binding.attempts import Attempts
 from relay.web.binding.fetch import PhotoFetcher
 from relay.web.binding.photo import Busy, PhotoReader, PhotoRefused, check_extra

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from relay.errors import SettingsError
-from relay.settings import PREFIX, BindingPhoto
+from relay.settings import PREFIX
+from relay.settings_parsed import BindingPhoto
 from relay.wire import jsontext
 
 BYTES_MAX: Final = 5 * 1024 * 1024
