@@ -35,7 +35,7 @@ class Vouchers:
         """Return what the voucher says; None for one that is forged or has expired."""
         try:
             values = self._serializer.loads(voucher)
-        except BadSignature:
+        except (BadSignature, UnicodeEncodeError):  # a bot's JSON may hold half a character
             return None
         if not isinstance(values, list) or len(values) != _FIELDS:
             return None  # ours, of another version

@@ -136,7 +136,7 @@ class Tickets:
         """
         try:
             payload = self._serializer.loads(ticket)
-        except BadSignature:
+        except (BadSignature, UnicodeEncodeError):
             payload = None
         match payload:
             case [str(stream_id), int(expires_at)] if expires_at > self._now():
