@@ -7,7 +7,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench faults wheel pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -40,6 +40,10 @@ fmt: dev ## format, and mend what the linter can
 
 bench: dev ## measure the latency that the relay adds
 	@exec $(BIN)/python -m bench $(ARGS)
+
+faults: dev ## break things under real processes: ONLY=name for one scenario, SHORT=1 as CI does, CHUNKS=3000000
+	@scripts/test-needs
+	@exec $(BIN)/python -m tests.faults $(ONLY) $(if $(SHORT),--short) $(if $(CHUNKS),--chunks $(CHUNKS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 wheel: dev ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -1,0 +1,11 @@
+"""All scenarios, in the order of the fault matrix."""
+
+from __future__ import annotations
+
+from tests.faults.rows import bots, weather
+from tests.faults.scenario import Scenario
+
+ALL: tuple[Scenario, ...] = (
+    *weather.SCENARIOS,
+    *bots.SCENARIOS,
+)

@@ -1,0 +1,21 @@
+"""Numbers of a sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that so many percent of all do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share / 100 * len(ordered)) - 1)] if ordered else 0.0
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory a process has."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
