@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from relay.broker.base import StreamLog, settle
 from relay.devices.base import DeviceProtocol, StreamView
@@ -41,8 +42,7 @@ class Encodings:
         return b"".join(frames)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True, gc=False):
     """All entries since a subscription's cursor."""
 
     data: bytes

@@ -5,7 +5,7 @@ Also keeps the answer as the device has it, because a repair is only exact behin
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 from relay.protocol.sequencer import Run

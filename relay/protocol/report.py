@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from relay.protocol.rangeset import Ranges
 from relay.protocol.status import Outcome, Status
 
@@ -36,8 +38,7 @@ class Disagreement(StrEnum):
     """The stream overlapped another of the same legacy connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True, gc=False):
     """One accepted chunk: when it first arrived and how long it was."""
 
     sequence: int

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.wire.jsontext import JsonValue
 
@@ -21,8 +23,7 @@ Ranges = tuple[tuple[int, int], ...]
 # --- bot to relay -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StreamMessage:
+class StreamMessage(Struct, frozen=True, gc=False):
     """A message of one stream. `stream_id` is None where the bot named none (2.0.x)."""
 
     stream_id: str | None
@@ -150,8 +151,7 @@ class Command:
     """What proves to a relay that lost its memory that this stream was opened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acked:
+class Acked(Struct, frozen=True, gc=False):
     """What is stored of one stream.
 
     Protocol 2: one cumulative `ack` from `next_sequence`, `received`, `credit`.

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from relay.protocol.events import RefusalCode
 from relay.wire import jsontext
 from relay.wire.bot_decode import exceeds_utf8, verb
@@ -59,8 +61,7 @@ class Unsubscribe:
     identifier: str
 
 
-@dataclass(frozen=True, slots=True)
-class Perform:
+class Perform(Struct, frozen=True, gc=False):
     """A message for a subscription; it may still be waiting for its confirmation."""
 
     identifier: str

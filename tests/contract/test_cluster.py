@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import pytest
+from msgspec import structs
 
 from relay.broker.base import Broker, Letter, ReadReport, settle
 from relay.broker.redis import RedisOptions, open_redis
@@ -213,7 +214,7 @@ async def test_a_node_that_is_gone_leaves_its_streams_to_one_other(nodes: Nodes)
     for stream_id in ("open", "ended", "settled"):
         await settle(a.log.create(replace(META, stream_id=stream_id)))
     for stream_id in ("ended", "settled"):
-        pending = a.log.append(stream_id, 1, 1, [replace(END, offset=1)], ())
+        pending = a.log.append(stream_id, 1, 1, [structs.replace(END, offset=1)], ())
         await done(pending)
     await done(a.cluster.settled("settled"))
     assert await orphans(b) == []

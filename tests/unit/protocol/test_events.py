@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
 import re
-from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -23,10 +21,11 @@ PROTOCOL = Path(__file__).parents[3] / "docs" / "protocol.md"
 @pytest.mark.parametrize("kind", [*Message.__args__, *Effect.__args__, HeldChunk, Position])
 def test_every_message_and_effect_is_a_frozen_value(kind: type) -> None:
     """Nobody changes what another part still holds, and none has room for more attributes."""
-    assert dataclasses.is_dataclass(kind)
-    value = object.__new__(kind)
-    for name in [field.name for field in dataclasses.fields(kind)] or ["anything"]:
-        with pytest.raises((FrozenInstanceError, TypeError)):  # a slotted one knows no other name
+    fields = getattr(kind, "__struct_fields__", None)
+    names = fields or tuple(getattr(kind, "__dataclass_fields__", ()))
+    value = object.__new__(kind) if fields is None else kind(*fields)
+    for name in names or ["anything"]:
+        with pytest.raises((AttributeError, TypeError)):  # a slotted one knows no other name
             setattr(value, name, 1)
     assert not hasattr(value, "__dict__")
 
@@ -34,7 +33,7 @@ def test_every_message_and_effect_is_a_frozen_value(kind: type) -> None:
 def test_a_value_cannot_be_changed() -> None:
     """Equal by its fields, too."""
     chunk = Chunk("a", 0)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         chunk.content = "b"  # type: ignore[misc]
     assert chunk == Chunk("a", 0)
 
