@@ -1,10 +1,14 @@
 # Two commands set everything up: `make run` and `make test`. `make help` lists the rest.
-# PYTHON=python3.12 picks the interpreter, ARGS="..." is handed on.
+# PYTHON=python3.12 picks the interpreter, ARGS="..." is handed on, WORKERS=8 tests with more processes than two.
 
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 2
 BIN := $(VENV)/bin
+# Tests start the relay some hundred times, so its bytecode is kept, also where the environment says otherwise.
+# Who is done takes over tests from who is not, in stretches, so that what a file shares is mostly made once.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test unit check fmt lint types bench faults wheel pins clean server dev
@@ -20,10 +24,10 @@ demo: server ## replay the recorded incident through a relay, live in the termin
 
 test: dev ## run every test; installs what they need where it may
 	@scripts/test-needs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 unit: dev ## run the tests that need no outside program
-	@$(BIN)/python -m pytest tests/unit tests/properties $(ARGS)
+	@$(PYTEST) tests/unit tests/properties $(ARGS)
 
 check: lint types test ## all that CI holds: format, lint, types, tests
 
