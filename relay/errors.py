@@ -9,6 +9,8 @@ RelayError
 |   |-- UnknownStream         no such stream, or not one that the caller may read
 |   |-- PositionGone          the position cannot be served from this log
 |   `-- LimitReached          too much, too fast or too many
+|       |-- RateLimited         of one key, bot, address or stream: the others are served
+|       `-- Overloaded          of everybody: the relay takes no more just now
 |-- BrokerError             the broker, or a race that it decided
 |   |-- StreamExists          the stream id is taken
 |   |-- Fenced                a newer owner has been granted; let go
@@ -87,6 +89,22 @@ class LimitReached(RequestError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class RateLimited(LimitReached):
+    """A key, a bot, an address or a stream has as much as it may; `limit` names what."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, limit: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.limit = limit
+
+
+class Overloaded(LimitReached):
+    """The relay has as much as it may, whoever asks."""
+
+    code = "overloaded"
 
 
 class BrokerError(RelayError):

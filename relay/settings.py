@@ -147,6 +147,65 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         (), "Proxies whose `X-Forwarded-For` is believed: `127.0.0.1,10.0.0.0/8`."
     )
+    connections_max: int = _setting(
+        20_000,
+        "How many WebSockets, streams and requests one process has open; one more gets 503. "
+        "0, as for all limits up to RELAY_READERS_PER_STREAM, is without a limit.",
+        at_least=0,
+    )
+    connections_per_address: int = _setting(
+        10_000,
+        "How many connections one address has; one more gets 429. An IPv6 /64 is one address, "
+        "and a trusted proxy is none.",
+        at_least=0,
+    )
+    connections_per_key: int = _setting(
+        10_000,
+        "How many WebSockets, streams and waiting requests one access key has; one more gets 429.",
+        at_least=0,
+    )
+    connections_per_bot: int = _setting(
+        16, "How many WebSockets one bot's token has; one more gets 429.", at_least=0
+    )
+    requests_per_address: int = _setting(
+        2_000,
+        "How many requests and new WebSockets one address may send; more get 429. A burst may "
+        "have 5 s' worth of this and of each rate below.",
+        "per s",
+        at_least=0,
+    )
+    asks_per_key: int = _setting(
+        1_000, "How many questions one access key may ask; more get 429.", "per s", at_least=0
+    )
+    messages_per_key: int = _setting(
+        20_000,
+        "How many frames the WebSockets of one bot or access key may send; above it they are "
+        "read more slowly, and nothing is lost.",
+        "per s",
+        at_least=0,
+    )
+    bytes_per_key: int = _setting(
+        16 * 1024 * 1024, "The same for their size.", "bytes per s", at_least=0
+    )
+    messages_per_address: int = _setting(
+        0, "The same for all WebSockets of one address.", "per s", at_least=0
+    )
+    bytes_per_address: int = _setting(0, "The same for their size.", "bytes per s", at_least=0)
+    commands_per_connection: int = _setting(
+        50,
+        "How much one WebSocket may say that is no message of a stream: subscriptions, pings, "
+        "what cannot be read; above it it is closed with `rate_limited`.",
+        "per s",
+        at_least=0,
+    )
+    streams_per_key: int = _setting(
+        10_000,
+        "How many streams of one access key may be open; one more question gets 429.",
+        at_least=0,
+    )
+    readers_per_stream: int = _setting(
+        10_000, "How many readers one stream may have; one more gets 429.", at_least=0
+    )
     secret: str = field(
         default="",
         repr=False,

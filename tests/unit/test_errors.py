@@ -45,6 +45,8 @@ def test_the_drawn_tree_is_the_real_one() -> None:
         (errors.UnknownStream("s1"), "unknown_stream"),
         (errors.PositionGone("read from the start"), "position_gone"),
         (errors.LimitReached("too many", retry_after_s=2.0), "limit_reached"),
+        (errors.RateLimited("wait", limit="asks_per_key", retry_after_s=2.0), "rate_limited"),
+        (errors.Overloaded("wait", retry_after_s=2.0), "overloaded"),
     ],
 )
 def test_a_request_error_has_a_stable_code_and_words_for_the_caller(
