@@ -1,0 +1,1 @@
+"""`python -m bench.soak`: a relay under churn, and whether it stays flat."""

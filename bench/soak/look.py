@@ -1,0 +1,80 @@
+"""What is so in a relay process just now, as seen from outside and as told by its `/metrics`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.load import cpu_s
+from bench.soak.judge import Sample
+from relay.store.store import Store
+
+MB: Final = 1 << 20
+
+GAUGES: Final = {
+    "tasks": "relay_tasks",
+    "timers": "relay_timers",
+    "open streams": "relay_open_streams",
+    "kept streams": "relay_streams_kept",
+    "readers": "relay_device_streams",
+    "bots": "relay_bot_connections",
+    "held chunks": "relay_chunks_held",
+    "log bytes": "relay_log_bytes",
+    "rows waiting": "relay_trace_backlog",
+    "rows lost": "relay_trace_rows_lost_total",
+}
+"""The figures that the relay tells, by the names that they have here."""
+
+
+def from_outside(pid: int) -> dict[str, float]:
+    """Return memory (MB), descriptors by their kind, size of the database (MB), CPU seconds."""
+    folder = Path(f"/proc/{pid}")
+    pages = int((folder / "statm").read_text().split()[1])
+    sockets, files, others, size = 0, 0, 0, {}
+    for link in (folder / "fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            target = str(link.readlink())
+            if target.startswith("socket:"):
+                sockets += 1
+            elif ".db" in target:
+                files += 1
+                size[target] = Path(target).stat().st_size
+            else:
+                others += 1
+    return {
+        "memory MB": pages * os.sysconf("SC_PAGE_SIZE") / MB,
+        "descriptors": sockets + files + others,
+        "sockets": sockets,
+        "database files": files,
+        "other descriptors": others,
+        "database MB": sum(size.values()) / MB,
+        "CPU s": cpu_s(pid),
+    }
+
+
+async def from_inside(http: httpx.AsyncClient) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the relay's own figures, and how many streams ended with which outcome."""
+    told = (await http.get("/metrics")).text
+    samples = [s for family in text_string_to_metric_families(told) for s in family.samples]
+    by_name = {sample.name: sample.value for sample in samples}
+    outcomes = {
+        sample.labels["outcome"]: int(sample.value)
+        for sample in samples
+        if sample.name == "relay_streams_total"
+    }
+    figures = {name: by_name[metric] for name, metric in GAUGES.items()}
+    # How long the loop kept others waiting, in seconds since the start.
+    figures["lag s"] = by_name["relay_event_loop_lag_seconds_sum"]
+    figures["ended"] = sum(outcomes.values())
+    return figures, outcomes
+
+
+async def look(at: float, pid: int, http: httpx.AsyncClient, store: Store) -> Sample:
+    """Return everything at once."""
+    inside, _ = await from_inside(http)
+    return Sample(at, {**from_outside(pid), **inside, "rows": await store.trace_count()})
