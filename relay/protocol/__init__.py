@@ -32,10 +32,12 @@ Status only climbs (`relay.protocol.status`):
         '--------------------------- any loss or failure ---------------> ANOMALY
 
 Every deadline is a function of times that the log keeps (`Entry.at`, `HeldChunk.at`), so a
-takeover never postpones an end. `StreamReceiver.restore` rebuilds the receiver from the log.
+takeover never postpones an end. `StreamReceiver.restore` rebuilds the receiver from the log and
+from its `facts`: the little that no entry says, which the caller keeps beside the log.
 
 Modules: `events`, `status` and `report` are the vocabulary; `rangeset`, `sequencer`, `window`,
 `barrier`, `compensation`, `retransmit` and `entries` are the parts; `state` is what is known of a
-stream and `receiver` what happens to it; `sender`, with `ledger`, is the bot's half; `forensics`
-measures losses; `surrogates` and `texthash` deal with UTF-16.
+stream, `facts` what of it no entry says, and `receiver` what happens to it; `sender`, with
+`ledger`, is the bot's half; `forensics` measures losses; `surrogates` and `texthash` deal with
+UTF-16.
 """

@@ -46,6 +46,10 @@ class Tally:
     """Chunks that were refused and have not been taken since; None for one without a number."""
     retransmitted: bool = False
     repaired: bool = False
+    late: Ranges = ()
+    """Sequences that came too late for an owner before this one."""
+    asked: Ranges = ()
+    """Sequences that an owner before this one asked for."""
 
     def repaired_by(self, *, whole: bool) -> RepairedBy | None:
         """What made the text whole, if anything had to. `whole`: every sequence arrived."""

@@ -94,6 +94,11 @@ class RangeSet:
         return tuple(gaps)
 
 
+def within(number: int, ranges: Ranges) -> bool:
+    """Whether the number lies in one of the ranges."""
+    return any(first <= number <= last for first, last in ranges)
+
+
 def count(ranges: Ranges) -> int:
     """Return how many numbers the inclusive ranges hold."""
     return sum(last - first + 1 for first, last in ranges)

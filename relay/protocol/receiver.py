@@ -32,30 +32,16 @@ from relay.protocol.events import (
     Stop,
     Summary,
 )
+from relay.protocol.facts import NOTHING, Facts, facts_of, recall
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges, RangeSet
 from relay.protocol.report import Disagreement, LossReport
-from relay.protocol.sequencer import Verdict
+from relay.protocol.sequencer import REFUSALS, Verdict
 from relay.protocol.state import StreamState
 from relay.protocol.status import Outcome, Status
 
 ELLIPSIS = "\u2026"
 """What stands in the text for chunks that were given up in mid-stream."""
-
-_REFUSALS = {
-    Verdict.CONFLICT: (
-        RefusalCode.CONFLICT,
-        "this sequence was taken with other content; the first one stands",
-    ),
-    Verdict.OUT_OF_WINDOW: (
-        RefusalCode.OUT_OF_WINDOW,
-        "too far ahead of the first missing sequence; send the missing ones first",
-    ),
-    Verdict.HOLD_FULL: (
-        RefusalCode.HOLD_FULL,
-        "no room to hold this early chunk; send the missing ones first",
-    ),
-}
 
 
 class StreamReceiver:
@@ -77,10 +63,12 @@ class StreamReceiver:
         *,
         opened_at: float,
         can_resend: bool,
+        facts: Facts = NOTHING,
     ) -> StreamReceiver:
         """Rebuild a receiver from its log. Its deadlines are those that it had before."""
         receiver = cls(limits, opened_at=opened_at, can_resend=can_resend)
         receiver._state.replay(entries, held)
+        recall(receiver._state, facts)
         return receiver
 
     # --- what others may know -----------------------------------------------------------
@@ -137,6 +125,17 @@ class StreamReceiver:
         """How many sequences from `next_sequence` on the bot may send."""
         return window.grant(self._state.limits.credit, self._state.sequencer.held_count)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether chunks have changed the facts since they were asked for last."""
+        return self._state.news
+
+    @property
+    def facts(self) -> Facts:
+        """What the log does not say, to be kept beside it."""
+        self._state.news = False
+        return facts_of(self._state)
+
     def report(self) -> LossReport:
         """Return how the stream went. Only to be asked once it is finished."""
         return self._state.report()
@@ -160,15 +159,10 @@ class StreamReceiver:
                     state.writer.part_with(message.part)
                 return self._stop(message.outcome, message.detail, now, message.shown)
             case BotLost():
-                state.broken = True
-                state.lost_at = now if state.lost_at is None else state.lost_at
-                state.retransmission.stop()
+                state.lose_bot(now)
                 return []
             case BotBack():
-                state.can_resend = message.can_resend
-                state.lost_at = None
-                state.back_at = now
-                state.retransmission.restart(now, can_ask=message.can_resend and bool(state.gaps))
+                state.find_bot(now, can_resend=message.can_resend)
                 return []
             case Overlapped():
                 return self._overlap(now)
@@ -201,7 +195,8 @@ class StreamReceiver:
 
     def _chunk(self, message: Chunk, now: float) -> list[Effect]:
         state, sent = self._state, message.sequence
-        state.by_arrival = state.by_arrival or sent is None
+        if sent is None and not state.by_arrival:
+            state.number_by_arrival()
         if sent is None or state.by_arrival:
             sequence, is_over = state.sequencer.next, state.ended
         else:
@@ -229,15 +224,15 @@ class StreamReceiver:
                 state.arrived(chunk)
                 return [Hold(chunk), Ack(sent), *self._follow_up(now)]
             case Verdict.DUPLICATE:
-                state.tally.duplicates += 1
+                state.repeated()
                 return [Ack(sent)]
             case Verdict.LATE:
-                state.charge(chunk)
+                state.came_late(chunk)
                 return [Ack(sent), *self._amend()]
             case Verdict.HOLD_FULL if not state.can_resend:
                 return self._flush(chunk, sent, now)
             case Verdict.CONFLICT | Verdict.OUT_OF_WINDOW | Verdict.HOLD_FULL:
-                return self._refuse(*_REFUSALS[verdict], sent)
+                return self._refuse(*REFUSALS[verdict], sent)
             case _:
                 assert_never(verdict)
 
@@ -380,8 +375,7 @@ class StreamReceiver:
         return self._state.writer.given_up(self._state.sequencer.give_up(), mark, now)
 
     def _ask(self, now: float) -> list[Effect]:
-        state = self._state
-        return [*state.retransmission.ask(state.gaps, now)] if state.can_be_asked else []
+        return [*self._state.ask(now)]
 
     def _remind(self, now: float) -> list[Effect]:
         due_at = self._state.retransmission.due_at

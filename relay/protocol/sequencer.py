@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from relay.protocol.events import HeldChunk, Part
+from relay.protocol.events import HeldChunk, Part, RefusalCode
 from relay.protocol.limits import CHUNK_COST_BYTES
 from relay.protocol.rangeset import RangeSet
 
@@ -40,6 +40,23 @@ class Run:
 
     gap: tuple[int, int]
     chunks: tuple[HeldChunk, ...]
+
+
+REFUSALS = {
+    Verdict.CONFLICT: (
+        RefusalCode.CONFLICT,
+        "this sequence was taken with other content; the first one stands",
+    ),
+    Verdict.OUT_OF_WINDOW: (
+        RefusalCode.OUT_OF_WINDOW,
+        "too far ahead of the first missing sequence; send the missing ones first",
+    ),
+    Verdict.HOLD_FULL: (
+        RefusalCode.HOLD_FULL,
+        "no room to hold this early chunk; send the missing ones first",
+    ),
+}
+"""Why a chunk that was not taken was not."""
 
 
 class Sequencer:

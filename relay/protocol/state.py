@@ -12,10 +12,10 @@ from typing import assert_never
 from relay.protocol.barrier import EndBarrier
 from relay.protocol.compensation import Repair, assess
 from relay.protocol.entries import EntryWriter
-from relay.protocol.events import Entry, EntryKind, HeldChunk, RefusalCode, Summary
+from relay.protocol.events import Entry, EntryKind, HeldChunk, Nack, RefusalCode, Summary
 from relay.protocol.forensics import Tally
 from relay.protocol.limits import Limits
-from relay.protocol.rangeset import Ranges
+from relay.protocol.rangeset import Ranges, merge, within
 from relay.protocol.report import Arrival, Disagreement, LossReport
 from relay.protocol.retransmit import Retransmission
 from relay.protocol.sequencer import Sequencer, Verdict, cost_bytes
@@ -57,6 +57,8 @@ class StreamState:
         self.size_bytes = 0
         self.total = 0
         """n, once the stream is finished."""
+        self.news = False
+        """Whether chunks have changed something that no entry says."""
 
     # --- rebuilt from the log -----------------------------------------------------------
 
@@ -204,7 +206,60 @@ class StreamState:
             return sound and summary.total_chunks > self.sequencer.accepted.highest
         return isinstance(self.judge(), Repair)
 
+    @property
+    def asked(self) -> Ranges:
+        """What the bot was asked to send again and has not sent, as inclusive ranges."""
+        asked = merge(self.tally.asked, self.retransmission.asked.ranges())
+        if not asked:
+            return ()
+        accepted = self.sequencer.accepted
+        return tuple(
+            gap for first, last in asked for gap in accepted.missing(last + 1, start=first)
+        )
+
+    @property
+    def late(self) -> Ranges:
+        """The sequences that came after their place was given up, as inclusive ranges."""
+        return merge(self.tally.late, self.sequencer.late.ranges())
+
     # --- what is taken note of ----------------------------------------------------------
+
+    def lose_bot(self, now: float) -> None:
+        """The connection that carries the stream broke."""
+        self.broken = True
+        self.lost_at = now if self.lost_at is None else self.lost_at
+        self.retransmission.stop()
+
+    def find_bot(self, now: float, *, can_resend: bool) -> None:
+        """A connection carries the stream again."""
+        self.can_resend = can_resend
+        self.lost_at = None
+        self.back_at = now
+        self.retransmission.restart(now, can_ask=can_resend and bool(self.gaps))
+
+    def ask(self, now: float) -> list[Nack]:
+        """Ask for what is missing, where the bot is there and can send it again."""
+        if not self.can_be_asked:
+            return []
+        asked = self.retransmission.ask(self.gaps, now)
+        self.news = self.news or bool(asked)
+        return asked
+
+    def number_by_arrival(self) -> None:
+        """The bot gives no numbers, or none that could be trusted."""
+        self.by_arrival = self.news = True
+
+    def repeated(self) -> None:
+        """A chunk has come again."""
+        self.tally.duplicates += 1
+        self.news = True
+
+    def came_late(self, chunk: HeldChunk) -> None:
+        """A chunk has come whose place was given up: it takes of the stream's room all the same."""
+        self.charge(chunk)
+        if within(chunk.sequence, self.tally.late):
+            self.tally.duplicates += 1
+        self.news = True
 
     def arrived(self, chunk: HeldChunk) -> None:
         """A chunk was accepted for the first time."""
@@ -213,8 +268,11 @@ class StreamState:
         self.tally.arrivals.append(Arrival(chunk.sequence, chunk.at, len(chunk.content)))
         self.status = max(self.status, Status.ACTIVE)
         self.tally.withheld.discard(chunk.sequence)
-        if chunk.sequence in self.retransmission.asked:
-            self.tally.retransmitted = True
+        before = self.tally.asked
+        if chunk.sequence in self.retransmission.asked or (
+            before and within(chunk.sequence, before)
+        ):
+            self.tally.retransmitted = self.news = True
 
     def refused(self, code: RefusalCode, sequence: int | None) -> bool:
         """A chunk was refused. Returns whether that makes a difference to how the stream went.
@@ -223,6 +281,7 @@ class StreamState:
         and behind the n that it stated there is nothing.
         """
         self.tally.refused += 1
+        self.news = True
         withheld = self.tally.withheld
         if code is RefusalCode.CONFLICT or (
             code is RefusalCode.AFTER_END and self.barrier.known is not None
@@ -236,7 +295,7 @@ class StreamState:
         return True
 
     def charge(self, chunk: HeldChunk) -> None:
-        """A chunk is kept, if only to know it again: also a late one takes of the stream's room."""
+        """A chunk is kept, if only to know it again."""
         self.size_bytes += cost_bytes(chunk)
 
     def note_disagreement(self) -> None:
@@ -284,7 +343,7 @@ class StreamState:
             total_known=self.barrier.known is not None,
             received=len(self.sequencer.accepted),
             missing=missing,
-            late=self.sequencer.late.ranges(),
+            late=self.late,
             duplicates=self.tally.duplicates,
             refused=self.tally.refused,
             withheld=len(self.tally.withheld),

@@ -151,7 +151,7 @@ BUGS = {
     Bug(
         "what does not fit is dropped in silence",
         "receiver",
-        "return self._refuse(*_REFUSALS[verdict], sent)",
+        "return self._refuse(*REFUSALS[verdict], sent)",
         "return []",
     ): {"nothing_is_dropped_in_silence"},
     Bug(

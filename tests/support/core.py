@@ -99,13 +99,14 @@ class Performer:
         return self.report
 
     def take_over(self) -> None:
-        """Another node takes over: all that it has is the log and the hold."""
+        """Another node takes over: all that it has is the log, the hold, and the facts."""
         self.receiver = self.receiver_type.restore(
             self.limits,
             tuple(self.log),
             tuple(self.held.values()),
             opened_at=self.opened_at,
             can_resend=self.can_resend,
+            facts=self.receiver.facts,
         )
 
     def _perform(self, message: Message | None, effects: list[Effect], now: float) -> list[Effect]:

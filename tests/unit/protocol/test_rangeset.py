@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge
+from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge, within
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,10 @@ def test_ranges_are_counted_and_expanded() -> None:
 def test_two_sets_of_ranges_are_merged(left: Ranges, right: Ranges, union: Ranges) -> None:
     """Overlapping and touching ones become one; from either side."""
     assert merge(left, right) == merge(right, left) == union
+
+
+def test_a_number_lies_within_ranges_or_not() -> None:
+    """Their bounds are inclusive."""
+    ranges = ((2, 3), (7, 7))
+    assert [number for number in range(10) if within(number, ranges)] == [2, 3, 7]
+    assert not within(0, ())
