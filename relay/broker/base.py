@@ -6,13 +6,19 @@ suite on every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, TypeVar, cast
 
 from relay.protocol.events import Entry, HeldChunk
 
 _T = TypeVar("_T")
+
+Notes = Mapping[str, str]
+"""What is kept beside a log, by names: what its next owner needs and no entry says."""
+
+NO_NOTES: Notes = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,7 @@ class LogSnapshot:
     fence: int
     entries: tuple[Entry, ...]
     held: tuple[HeldChunk, ...]
+    notes: Notes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +83,23 @@ class StreamLog(Protocol):
         """What an ACK survives: `"memory"`, `"redis"` or `"redis+wait"`. Told to the bot."""
         ...
 
-    def create(self, meta: StreamMeta) -> Awaitable[LogSnapshot] | LogSnapshot:
+    def create(
+        self, meta: StreamMeta, notes: Notes = NO_NOTES
+    ) -> Awaitable[LogSnapshot] | LogSnapshot:
         """Make an empty log, granted to the caller (fence 1). Its epoch is new and unique.
 
         Raises `StreamExists` where the stream id is taken.
         """
         ...
 
-    def claim(self, stream_id: str) -> Awaitable[LogSnapshot] | LogSnapshot:
+    def claim(
+        self, stream_id: str, epoch: str | None = None
+    ) -> Awaitable[LogSnapshot] | LogSnapshot:
         """Take over as the owner: raise the fence by one and return all that is stored.
 
         From then on every append with an older fence raises `Fenced`.
-        Raises `UnknownStream` where there is no such log (any more).
+        Raises `UnknownStream` where there is no such log (any more), or none of this `epoch`;
+        then nothing has changed.
         """
         ...
 
@@ -98,21 +110,24 @@ class StreamLog(Protocol):
         offset: int,
         entries: Sequence[Entry],
         held: Sequence[HeldChunk],
+        notes: Notes = NO_NOTES,
     ) -> Awaitable[None] | None:
-        """Store `entries` from `offset` on, and `held` beside the log, all or none.
+        """Store `entries` from `offset` on, `held` and `notes` beside the log, all or none.
 
         Returns None where the write is already done (the memory broker), else something to
-        await. A chunk entry takes its held copy with it. Raises `Fenced`, `OffsetMismatch`,
+        await. A chunk entry takes its held copy with it. A note takes the place of the one of
+        its name; an empty one only takes that away. Raises `Fenced`, `OffsetMismatch`,
         `UnknownStream`, or `BrokerUnavailable` where nobody knows whether it was written.
         """
         ...
 
     def read(
-        self, stream_id: str, after: int, limit: int
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
     ) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
         """Return at most `limit` entries with an offset greater than `after`.
 
-        Empty where there are none yet. Raises `UnknownStream`.
+        Empty where there are none yet. Raises `UnknownStream`, also where the stream has another
+        log than that of `epoch` by now: a reader of one must not go on in the other.
         """
         ...
 

@@ -10,7 +10,16 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from relay.broker.base import Broker, Letter, LogSnapshot, LogState, ReadReport, StreamMeta
+from relay.broker.base import (
+    NO_NOTES,
+    Broker,
+    Letter,
+    LogSnapshot,
+    LogState,
+    Notes,
+    ReadReport,
+    StreamMeta,
+)
 from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
 from relay.protocol.events import Entry, EntryKind, HeldChunk
 
@@ -29,6 +38,7 @@ class _Log:
     fence: int = 1
     entries: list[Entry] = field(default_factory=list)
     held: dict[int, HeldChunk] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     watchers: dict[int, Callable[[], None]] = field(default_factory=dict)
 
 
@@ -48,16 +58,16 @@ class MemoryLog:
     def __len__(self) -> int:
         return len(self._logs)
 
-    def create(self, meta: StreamMeta) -> LogSnapshot:
+    def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
         """See `StreamLog.create`."""
         if meta.stream_id in self._logs:
             raise StreamExists(meta.stream_id)
-        log = self._logs[meta.stream_id] = _Log(meta, self._epochs())
+        log = self._logs[meta.stream_id] = _Log(meta, self._epochs(), notes=dict(notes))
         return _snapshot(log)
 
-    def claim(self, stream_id: str) -> LogSnapshot:
+    def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
         """See `StreamLog.claim`."""
-        log = self._log(stream_id)
+        log = self._log(stream_id, epoch)
         log.fence += 1
         return _snapshot(log)
 
@@ -68,6 +78,7 @@ class MemoryLog:
         offset: int,
         entries: Sequence[Entry],
         held: Sequence[HeldChunk],
+        notes: Notes = NO_NOTES,
     ) -> None:
         """See `StreamLog.append`. Done when it returns."""
         log = self._log(stream_id)
@@ -82,13 +93,20 @@ class MemoryLog:
             for entry in entries:
                 if entry.kind is EntryKind.CHUNK and entry.sequence is not None:
                     log.held.pop(entry.sequence, None)
+        for name, text in notes.items():
+            if text:
+                log.notes[name] = text
+            else:
+                log.notes.pop(name, None)
         if entries:
             for wake in tuple(log.watchers.values()):
                 wake()
 
-    def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+    def read(
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
+    ) -> Sequence[Entry]:
         """See `StreamLog.read`."""
-        return self._log(stream_id).entries[after : after + limit]
+        return self._log(stream_id, epoch).entries[after : after + limit]
 
     def describe(self, stream_id: str) -> LogState:
         """See `StreamLog.describe`."""
@@ -115,9 +133,9 @@ class MemoryLog:
             for wake in tuple(log.watchers.values()):
                 wake()
 
-    def _log(self, stream_id: str) -> _Log:
+    def _log(self, stream_id: str, epoch: str | None = None) -> _Log:
         log = self._logs.get(stream_id)
-        if log is None:
+        if log is None or epoch not in (None, log.epoch):
             raise UnknownStream(stream_id)
         return log
 
@@ -129,6 +147,7 @@ def _snapshot(log: _Log) -> LogSnapshot:
         fence=log.fence,
         entries=tuple(log.entries),
         held=tuple(log.held.values()),
+        notes=dict(log.notes),
     )
 
 

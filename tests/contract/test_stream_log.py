@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.broker.base import LogSnapshot, LogState, StreamLog, settle
+from relay.broker.base import NO_NOTES, LogSnapshot, LogState, Notes, StreamLog, settle
 from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
 from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 from relay.protocol.status import Outcome
@@ -43,9 +43,10 @@ async def write(
     offset: int,
     *entries: Entry,
     held: Sequence[HeldChunk] = (),
+    notes: Notes = NO_NOTES,
 ) -> None:
     """Append as the owner that the snapshot was granted to."""
-    await done(log.append(snapshot.meta.stream_id, snapshot.fence, offset, entries, held))
+    await done(log.append(snapshot.meta.stream_id, snapshot.fence, offset, entries, held, notes))
 
 
 async def read(log: StreamLog, after: int = 0, limit: int = LIMIT) -> list[Entry]:
@@ -220,6 +221,61 @@ async def test_a_gap_entry_leaves_what_is_held(log: StreamLog) -> None:
     await write(log, made, 1, held=[early(1)])
     await write(log, made, 1, Entry(1, EntryKind.GAP, NOW, "…", 1))
     assert [one.sequence for one in (await stored(log)).held] == [1]
+
+
+async def test_notes_lie_beside_the_log_for_the_next_owner(log: StreamLog) -> None:
+    """Those of its maker, too. A note replaces the one of its name; an empty one forgets it."""
+    made = await settle(log.create(META, {"command": '{"a":"你好"}', "first": "1"}))
+    assert made.notes == {"command": '{"a":"你好"}', "first": "1"}
+    await write(log, made, 1, chunk(1), held=[early(3)], notes={"command": "", "second": "2\n\0"})
+    await write(log, made, 2, notes={"first": "one", "never": ""})
+    found = await stored(log)
+    assert found.notes == {"first": "one", "second": "2\n\0"}
+    assert (list(found.entries), list(found.held)) == ([chunk(1)], [early(3)])
+
+
+async def test_a_note_is_refused_with_the_write_that_it_comes_with(log: StreamLog) -> None:
+    """An owner that was replaced cannot speak to its successor's successor."""
+    made = await settle(log.create(META, {"a": "1"}))
+    claimed = await settle(log.claim(META.stream_id))
+    with pytest.raises(Fenced):
+        await write(log, made, 1, notes={"a": "2"})
+    with pytest.raises(OffsetMismatch):
+        await write(log, claimed, 2, notes={"a": "2"})
+    assert (await stored(log)).notes == {"a": "1"}
+
+
+async def test_a_log_that_is_made_again_has_no_notes_of_the_old_one(log: StreamLog) -> None:
+    """They are about another log."""
+    await settle(log.create(META, {"a": "1"}))
+    await done(log.drop(META.stream_id))
+    made = await settle(log.create(META, {"b": "2"}))
+    assert made.notes == {"b": "2"}
+    assert (await stored(log)).notes == {"b": "2"}
+
+
+async def test_a_reader_of_a_log_that_is_gone_never_reads_the_next_one(log: StreamLog) -> None:
+    """The same stream id made again is another log: its entries are no continuation."""
+    old = await settle(log.create(META))
+    await write(log, old, 1, chunk(1))
+    assert list(await settle(log.read(META.stream_id, 0, LIMIT, old.epoch))) == [chunk(1)]
+    await done(log.drop(META.stream_id))
+    new = await settle(log.create(META))
+    await write(log, new, 1, chunk(1), chunk(2))
+    with pytest.raises(UnknownStream):
+        await settle(log.read(META.stream_id, 1, LIMIT, old.epoch))
+    assert list(await settle(log.read(META.stream_id, 1, LIMIT, new.epoch))) == [chunk(2)]
+
+
+async def test_an_owner_of_a_log_that_is_gone_claims_nothing(log: StreamLog) -> None:
+    """The owner of the next log goes on undisturbed."""
+    old = await settle(log.create(META))
+    await done(log.drop(META.stream_id))
+    new = await settle(log.create(META))
+    with pytest.raises(UnknownStream):
+        await settle(log.claim(META.stream_id, old.epoch))
+    await write(log, new, 1, chunk(1))
+    assert (await settle(log.claim(META.stream_id, new.epoch))).fence == 2
 
 
 async def test_a_watcher_is_woken_by_every_append(log: StreamLog) -> None:

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from relay.broker.base import (
+    NO_NOTES,
     Broker,
     Letter,
     LogSnapshot,
     LogState,
+    Notes,
     StreamMeta,
 )
 from relay.broker.memory import MemoryCluster, MemoryLog, MemoryMailbox, memory_broker
@@ -55,16 +57,16 @@ class DelayedLog:
         """Let the oldest late write happen after all."""
         return self._late.pop(0)()
 
-    async def create(self, meta: StreamMeta) -> LogSnapshot:
+    async def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
         await asyncio.sleep(0)
-        return self.inner.create(meta)
+        return self.inner.create(meta, notes)
 
-    async def claim(self, stream_id: str) -> LogSnapshot:
+    async def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
         await asyncio.sleep(0)
         if self.claims_down:
             self.claims_down -= 1
             raise BrokerUnavailable("the broker does not answer")
-        return self.inner.claim(stream_id)
+        return self.inner.claim(stream_id, epoch)
 
     async def append(
         self,
@@ -73,6 +75,7 @@ class DelayedLog:
         offset: int,
         entries: Sequence[Entry],
         held: Sequence[HeldChunk],
+        notes: Notes = NO_NOTES,
     ) -> None:
         self.appends.append((fence, offset, tuple(entries), tuple(held)))
         if self.held:
@@ -83,7 +86,7 @@ class DelayedLog:
             await asyncio.sleep(0)
 
         def write() -> None:
-            self.inner.append(stream_id, fence, offset, entries, held)
+            self.inner.append(stream_id, fence, offset, entries, held, notes)
 
         failure, self.fail_next = self.fail_next, ""
         if failure == "late":
@@ -94,9 +97,11 @@ class DelayedLog:
             raise BrokerUnavailable("no answer to the append")
         await asyncio.sleep(0)
 
-    async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+    async def read(
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
+    ) -> Sequence[Entry]:
         await asyncio.sleep(0)
-        entries = self.inner.read(stream_id, after, limit)
+        entries = self.inner.read(stream_id, after, limit, epoch)
         await asyncio.sleep(0)  # the answer takes its time too
         return entries
 

@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from relay.broker.base import Letter, LogSnapshot, LogState, ReadReport, StreamMeta
+from relay.broker.base import (
+    NO_NOTES,
+    Letter,
+    LogSnapshot,
+    LogState,
+    Notes,
+    ReadReport,
+    StreamMeta,
+)
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from relay.errors import BrokerUnavailable, UnknownStream
 from relay.protocol.events import Entry, HeldChunk
@@ -67,16 +75,16 @@ class NodeBroker:
 
     # --- log ------------------------------------------------------------------------------
 
-    async def create(self, meta: StreamMeta) -> LogSnapshot:
+    async def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
         await self._travel()
-        made = self._shared.log.create(meta)
+        made = self._shared.log.create(meta, notes)
         self._shared.owners[meta.stream_id] = self._node_id
         self._shared.bots[meta.stream_id] = meta.bot_id
         return made
 
-    async def claim(self, stream_id: str) -> LogSnapshot:
+    async def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
         await self._travel()
-        claimed = self._shared.log.claim(stream_id)
+        claimed = self._shared.log.claim(stream_id, epoch)
         owner = self._shared.owners.get(stream_id, self._node_id)
         self._shared.owners[stream_id] = self._node_id
         if owner != self._node_id and owner not in self._shared.gone and not self._shared.deaf:
@@ -90,14 +98,17 @@ class NodeBroker:
         offset: int,
         entries: Sequence[Entry],
         held: Sequence[HeldChunk],
+        notes: Notes = NO_NOTES,
     ) -> None:
         await self._travel()
-        self._shared.log.append(stream_id, fence, offset, entries, held)
+        self._shared.log.append(stream_id, fence, offset, entries, held, notes)
         await self._travel()
 
-    async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+    async def read(
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
+    ) -> Sequence[Entry]:
         await self._travel()
-        return self._shared.log.read(stream_id, after, limit)
+        return self._shared.log.read(stream_id, after, limit, epoch)
 
     async def describe(self, stream_id: str) -> LogState:
         await self._travel()

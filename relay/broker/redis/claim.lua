@@ -1,8 +1,8 @@
 -- Grants a log to a new owner, and returns all of it, and the node that owned it before.
--- KEYS: meta, log, held
--- ARGV: time to live (ms), node
+-- KEYS: meta, log, held, notes
+-- ARGV: time to live (ms), node, the epoch that it must have or nothing
 local before = redis.call('HGET', KEYS[1], 'node')
-if not before then
+if not before or (ARGV[3] ~= '' and ARGV[3] ~= redis.call('HGET', KEYS[1], 'epoch')) then
     return { 'unknown' }
 end
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
@@ -16,4 +16,5 @@ return {
     redis.call('HGETALL', KEYS[1]),
     redis.call('XRANGE', KEYS[2], '-', '+'),
     redis.call('HVALS', KEYS[3]),
+    redis.call('HGETALL', KEYS[4]),
 }

@@ -1,6 +1,6 @@
 -- Forgets a log. A blocked XREAD does not notice that its key is gone, so the log's readers,
 -- on any node, are left a tombstone behind the last entry.
--- KEYS: meta, log, held, reports
+-- KEYS: meta, log, held, notes, reports
 -- ARGV: time to live of the tombstone (ms)
 if redis.call('EXISTS', KEYS[1]) == 0 then
     return { 'unknown' }

@@ -65,6 +65,10 @@ class Keys:
         """Hash: the chunks that arrived early, by their sequences."""
         return self._key(bucket_of_stream(stream_id), "held", stream_id)
 
+    def notes(self, stream_id: str) -> bytes:
+        """Hash: what its owners keep beside the log, by its names."""
+        return self._key(bucket_of_stream(stream_id), "notes", stream_id)
+
     def bots(self, bucket: int) -> bytes:
         """Hash: who listens for each bot. See `listen.lua`."""
         return self._key(bucket, "bots")

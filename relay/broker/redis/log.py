@@ -15,13 +15,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, cast
 
-from relay.broker.base import LogSnapshot, LogState, StreamMeta
+from relay.broker.base import NO_NOTES, LogSnapshot, LogState, Notes, StreamMeta
 from relay.broker.redis.keys import Keys, bucket_of_stream, decode
 from relay.broker.redis.nodes import RedisNodes
 from relay.broker.redis.pipe import Argument, Reply
 from relay.broker.redis.records import (
     append_arguments,
     meta_arguments,
+    note_arguments,
     read_entries,
     read_snapshot,
     read_state,
@@ -68,10 +69,11 @@ class RedisLog:
         """See `StreamLog.durability`. What it survives depends on the server's `appendfsync`."""
         return self._durability
 
-    async def create(self, meta: StreamMeta) -> LogSnapshot:
+    async def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
         """See `StreamLog.create`. Raises `BrokerUnavailable` too."""
         epoch = secrets.token_hex(8)
-        args = [self._ttl_ms, *meta_arguments(meta, epoch, self._nodes.node_id)]
+        described = meta_arguments(meta, epoch, self._nodes.node_id)
+        args = [self._ttl_ms, *note_arguments(notes), *described]
         made, _ = await asyncio.gather(
             self._write(meta.stream_id, self._scripts.create, args),
             self._nodes.take_care(meta.stream_id, meta.bot_id),
@@ -81,11 +83,11 @@ class RedisLog:
             raise StreamExists(meta.stream_id)
         self._watchers.forget(meta.stream_id)
         self._watchers.learn(meta.stream_id, 0)
-        return LogSnapshot(meta, epoch, 1, (), ())
+        return LogSnapshot(meta, epoch, 1, (), (), dict(notes))
 
-    async def claim(self, stream_id: str) -> LogSnapshot:
+    async def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
         """See `StreamLog.claim`. Raises `BrokerUnavailable` too."""
-        args: list[Argument] = [self._ttl_ms, self._nodes.node_id]
+        args: list[Argument] = [self._ttl_ms, self._nodes.node_id, epoch or ""]
         claimed, _ = await asyncio.gather(
             self._write(stream_id, self._scripts.claim, args),
             self._nodes.take_care(stream_id, None),
@@ -106,9 +108,10 @@ class RedisLog:
         offset: int,
         entries: Sequence[Entry],
         held: Sequence[HeldChunk],
+        notes: Notes = NO_NOTES,
     ) -> Awaitable[None]:
         """See `StreamLog.append`. It is on its way when this returns."""
-        args = append_arguments(fence, offset, self._ttl_ms, entries, held)
+        args = append_arguments(fence, offset, self._ttl_ms, entries, held, notes)
         pending = self._write(stream_id, self._scripts.append, args)
         return self._appended(stream_id, fence, offset, entries, pending)
 
@@ -131,15 +134,16 @@ class RedisLog:
             case _:
                 self._unknown(stream_id)
 
-    async def read(self, stream_id: str, after: int, limit: int) -> Sequence[Entry]:
+    async def read(
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
+    ) -> Sequence[Entry]:
         """See `StreamLog.read`. Raises `BrokerUnavailable` where Redis is away for long."""
         known = self._watchers.peek(stream_id, after, limit)
         if known:
             return known
         keys = (self._keys.meta(stream_id), self._keys.log(stream_id))
-        status, *found = _list(
-            await self._patiently(stream_id, self._scripts.read, keys, (f"{after + 1}-0", limit))
-        )
+        args = (f"{after + 1}-0", limit, epoch or "")
+        status, *found = _list(await self._patiently(stream_id, self._scripts.read, keys, args))
         if status != b"ok":
             self._unknown(stream_id)
         entries = read_entries(found[0])
@@ -169,7 +173,8 @@ class RedisLog:
     def _write(
         self, stream_id: str, script: Script, args: Sequence[Argument]
     ) -> asyncio.Future[Reply]:
-        keys = [self._keys.meta(stream_id), self._keys.log(stream_id), self._keys.held(stream_id)]
+        names = (self._keys.meta, self._keys.log, self._keys.held, self._keys.notes)
+        keys = [key(stream_id) for key in names]
         if script in (self._scripts.create, self._scripts.drop):
             keys.append(self._keys.reports(stream_id))
         return self._shards.of(bucket_of_stream(stream_id)).writes.run(script, keys, args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from relay.broker.base import LogSnapshot, LogState, ReadReport, StreamMeta
+from relay.broker.base import LogSnapshot, LogState, Notes, ReadReport, StreamMeta
 from relay.broker.redis.keys import decode, encode
 from relay.broker.redis.pipe import Argument, Reply
 from relay.protocol.events import Entry, EntryKind, HeldChunk
@@ -17,10 +17,15 @@ FENCE = b"fence"
 
 
 def append_arguments(
-    fence: int, offset: int, ttl_ms: int, entries: Sequence[Entry], held: Sequence[HeldChunk]
+    fence: int,
+    offset: int,
+    ttl_ms: int,
+    entries: Sequence[Entry],
+    held: Sequence[HeldChunk],
+    notes: Notes,
 ) -> list[Argument]:
     """Return what `append.lua` takes."""
-    args: list[Argument] = [fence, offset, ttl_ms, len(held)]
+    args: list[Argument] = [fence, offset, ttl_ms, *note_arguments(notes), len(held)]
     for chunk in held:
         fields: dict[str, JsonValue] = {**held_to_fields(chunk)}
         # As JSON, because it may hold half of a surrogate pair.
@@ -32,6 +37,11 @@ def append_arguments(
         flat = [encode(text) for field in to_fields(entry).items() for text in field]
         args += (len(flat), *flat)
     return args
+
+
+def note_arguments(notes: Notes) -> list[Argument]:
+    """Return the number of notes, and name and text of each."""
+    return [len(notes), *(encode(text) for note in notes.items() for text in note)]
 
 
 def meta_arguments(meta: StreamMeta, epoch: str, node_id: str) -> list[Argument]:
@@ -110,7 +120,7 @@ def read_report(data: bytes) -> ReadReport:
     return ReadReport(node_id, readers, can_resume, read_to_end, tuple(times))
 
 
-def read_snapshot(meta: Reply, entries: Reply, held: Reply) -> LogSnapshot:
+def read_snapshot(meta: Reply, entries: Reply, held: Reply, notes: Reply) -> LogSnapshot:
     """Return what `claim.lua` found. Held chunks come in the order of their arrival."""
     chunks = [
         held_from_fields(cast("dict[str, str]", loads(value)))
@@ -118,7 +128,8 @@ def read_snapshot(meta: Reply, entries: Reply, held: Reply) -> LogSnapshot:
     ]
     chunks.sort(key=lambda chunk: chunk.at)
     stored, epoch, fence = read_meta(meta)
-    return LogSnapshot(stored, epoch, fence, tuple(read_entries(entries)), tuple(chunks))
+    kept = {decode(name): decode(text) for name, text in _pairs(cast("list[bytes]", notes)).items()}
+    return LogSnapshot(stored, epoch, fence, tuple(read_entries(entries)), tuple(chunks), kept)
 
 
 def read_entry(fields: Mapping[bytes, bytes]) -> Entry:

@@ -8,6 +8,7 @@ from relay.broker.redis.pipe import Argument, Reply
 from relay.broker.redis.records import (
     append_arguments,
     meta_arguments,
+    note_arguments,
     read_entries,
     read_meta,
     read_report,
@@ -20,6 +21,7 @@ from relay.protocol.status import Outcome
 from tests.support.node import META, NOW
 
 CHUNK = Entry(1, EntryKind.CHUNK, NOW, "嘿", 4, carry="\ud83e")
+NOTES = {"command": "嘿", "half": "\ud83e"}
 END = Entry(2, EntryKind.END, NOW, total_chunks=5, outcome=Outcome.COMPLETED)
 
 
@@ -32,7 +34,7 @@ def records(*entries: Entry) -> Reply:
     """Entries as a script reads them: an id, and what an append sent of each."""
     found: list[Reply] = []
     for entry in entries:
-        _, *flat = append_arguments(1, entry.offset, 9, [replace(entry, sequence=None)], [])[5:]
+        _, *flat = append_arguments(1, entry.offset, 9, [replace(entry, sequence=None)], [], {})[6:]
         if entry.sequence is not None:
             flat += [b"sequence", str(entry.sequence).encode()]
         found.append([f"{entry.offset}-0".encode(), replied(*flat)])
@@ -42,13 +44,13 @@ def records(*entries: Entry) -> Reply:
 def test_an_append_is_flat() -> None:
     """In the order in which `append.lua` takes it."""
     held = HeldChunk(7, "early", NOW)
-    arguments = append_arguments(3, 1, 60_000, [CHUNK, END], [held])
-    assert arguments[:4] == [3, 1, 60_000, 1]
-    assert arguments[4] == 7
-    assert arguments[6:8] == [1, 4]
-    count = cast("int", arguments[8])
-    assert arguments[9 : 9 + count][:4] == [b"offset", b"1", b"kind", b"chunk"]
-    assert arguments[9 + count] == len(arguments) - 10 - count
+    arguments = append_arguments(3, 1, 60_000, [CHUNK, END], [held], {"a": "嘿"})
+    assert arguments[:6] == [3, 1, 60_000, 1, b"a", "嘿".encode()]
+    assert arguments[6:8] == [1, 7]
+    assert arguments[9:11] == [1, 4]
+    count = cast("int", arguments[11])
+    assert arguments[12 : 12 + count][:4] == [b"offset", b"1", b"kind", b"chunk"]
+    assert arguments[12 + count] == len(arguments) - 13 - count
 
 
 def test_entries_are_read_back() -> None:
@@ -66,13 +68,15 @@ def test_meta_data_is_read_back() -> None:
 def test_a_snapshot_has_held_chunks_as_they_arrived() -> None:
     """A hash has no order; the owner is given theirs. Halves of a pair are as they were sent."""
     held = [HeldChunk(9, "\ud83e", NOW), HeldChunk(5, "b", NOW + 1)]
-    arguments = append_arguments(1, 1, 9, [], held)
-    values = [arguments[7], arguments[5]]
+    arguments = append_arguments(1, 1, 9, [], held, {})
+    values = [arguments[8], arguments[6]]
     meta = replied(*meta_arguments(META, "epoch", "node"))
-    snapshot = read_snapshot(meta, records(CHUNK), replied(*values))
+    snapshot = read_snapshot(
+        meta, records(CHUNK), replied(*values), replied(*note_arguments(NOTES)[1:])
+    )
     assert snapshot.held == tuple(held)
     assert (snapshot.meta, snapshot.epoch, snapshot.fence) == (META, "epoch", 1)
-    assert snapshot.entries == (CHUNK,)
+    assert (snapshot.entries, snapshot.notes) == ((CHUNK,), NOTES)
 
 
 def test_a_state_says_what_comes_next_and_whether_it_has_ended() -> None:
