@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
+
+from msgspec.structs import replace
 
 from relay.broker.base import LogState, ReadReport
 from relay.broker.redis.pipe import Argument, Reply
