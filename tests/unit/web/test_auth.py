@@ -100,7 +100,9 @@ def test_a_ticket_expires() -> None:
         tickets.read_ticket(ticket)
 
 
-@pytest.mark.parametrize("ticket", ["", "abc", "a.b", "WyJzXzEiLDk5OTk5OTk5OTld.AAAA", "\x00", "é", "\ud83e"])
+@pytest.mark.parametrize(
+    "ticket", ["", "abc", "a.b", "WyJzXzEiLDk5OTk5OTk5OTld.AAAA", "\x00", "é", "\ud83e"]
+)
 def test_a_forged_ticket_is_unauthorized(ticket: str) -> None:
     """Anything that we did not sign is refused with the typed error."""
     with pytest.raises(Unauthorized):
