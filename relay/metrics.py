@@ -23,6 +23,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from relay.limits.refusal import Kind as LimitedKind
+from relay.limits.refusal import Limit
 from relay.protocol.events import RefusalCode
 from relay.protocol.forensics import LossPosition
 from relay.protocol.report import RepairedBy
@@ -103,6 +105,12 @@ REFUSALS = Definition(
     "Messages of bots that were not taken.",
     (("code", RefusalCode),),
 )
+LIMITED = Definition(
+    "relay_limited_total",
+    Kind.COUNTER,
+    "What was refused because a limit was reached, and callers that were slowed down.",
+    (("limit", Limit), ("kind", LimitedKind)),
+)
 ACK_SECONDS = Definition(
     "relay_ack_seconds", Kind.HISTOGRAM, "From a chunk's arrival to its ACK.", buckets=_FAST
 )
@@ -155,7 +163,7 @@ LAG_SECONDS = Definition(
 )
 
 DEFINITIONS = (
-    *(STREAMS, ACCEPTED, DELIVERED, DUPLICATES, MISSING, REPAIRS, REFUSALS),
+    *(STREAMS, ACCEPTED, DELIVERED, DUPLICATES, MISSING, REPAIRS, REFUSALS, LIMITED),
     *(ACK_SECONDS, DELIVERY_SECONDS, FIRST_CHUNK_SECONDS),
     *(OPEN_STREAMS, KEPT, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST, LAG_SECONDS),
     *(TASKS, TIMERS),
@@ -271,6 +279,10 @@ class Metrics(Collector):
     def refused(self, code: RefusalCode) -> None:
         """Count something that was not taken from a bot."""
         self._add(REFUSALS, 1, code)
+
+    def limited(self, limit: Limit, kind: LimitedKind) -> None:
+        """Count that a limit kept somebody from something."""
+        self._add(LIMITED, 1, limit, kind)
 
     def loop_lagged(self, seconds: float) -> None:
         """Count by how much the event loop was late."""

@@ -50,8 +50,8 @@ class LingzhuProtocol:
     def encode_error(self, code: str, *, conversation_id: str, agent_id: str, lang: str) -> bytes:
         """Return a whole answer for an error before there is a stream.
 
-        `code` is one of `relay.errors` (`unauthorized`, `bad_request`, `limit_reached`); every
-        other one is shown as `internal`.
+        `code` is one of `relay.errors` that `texts` has words for (`unauthorized`,
+        `bad_request`, `rate_limited`); every other one is shown as `internal`.
         """
         return _finish(text(code, lang), conversation_id, agent_id)
 

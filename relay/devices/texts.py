@@ -110,6 +110,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "zh": "现在请求太多，请稍后再试。",
         "en": "Too many requests right now. Please try again in a moment.",
     },
+    "rate_limited": {
+        "zh": "请求太频繁了，请稍后再试。",
+        "en": "Too many questions in a short time. Please try again in a moment.",
+    },
+    "overloaded": {
+        "zh": "现在使用的人太多，请稍后再试。",
+        "en": "The service is very busy right now. Please try again in a moment.",
+    },
     "internal": {
         "zh": "抱歉，服务出了点问题，请稍后再试。",
         "en": "Sorry, something went wrong. Please try again later.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
@@ -12,7 +13,9 @@ from relay.errors import (
     LimitReached,
     NotFound,
     OutOfScope,
+    Overloaded,
     PositionGone,
+    RateLimited,
     RelayError,
     RequestError,
     Unauthorized,
@@ -47,8 +50,18 @@ def json_error(error: Exception, headers: Mapping[str, str] | None = None) -> JS
     more = dict(headers or {})
     if status == _UNAUTHORIZED:
         more["WWW-Authenticate"] = "Bearer"
+    more |= retry_after(error)
     body = {"error": message, "code": error_code(error)}
+    if isinstance(error, RateLimited):
+        body["limit"] = error.limit
     return JSONResponse(body, status_code=status, headers=more)
+
+
+def retry_after(error: Exception) -> dict[str, str]:
+    """Return the header that says when to come back, in whole seconds, if that is known."""
+    if not isinstance(error, LimitReached) or error.retry_after_s is None:
+        return {}
+    return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
 
 
 def _status_and_message(error: Exception) -> tuple[int, str]:
@@ -63,8 +76,15 @@ def _status_and_message(error: Exception) -> tuple[int, str]:
             return 404, error.message
         case PositionGone():
             return 410, error.message
-        case LimitReached():
+        case RateLimited():
+            return 429, error.message
+        case Overloaded():
+            return 503, error.message
+        case LimitReached(retry_after_s=None):
             return 413, error.message
+        case LimitReached():
+            # Not too large, but too much just now: a relay that drains says so, too.
+            return 503, error.message
         case RequestError():
             return 400, error.message
         case RelayError():

@@ -18,11 +18,16 @@ from starlette.types import Receive, Scope, Send
 
 from relay.clock import Clock
 from relay.errors import StoreError
+from relay.limits.allowance import Allowance
+from relay.limits.budget import Budget
+from relay.limits.gate import Gate, Permit
+from relay.limits.refusal import Kind, Refusal
 from relay.logs import get_logger
+from relay.web.admission import client_address, refuse_upgrade
 from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, origin_allowed
 from relay.web.callers import Callers
 from relay.web.channels import Channels
-from relay.web.connection import Connection, names_of
+from relay.web.connection import Connection, holder_of, names_of
 from relay.web.outbox import OUTBOX_MAX_BYTES, Outbox
 from relay.wire import cable
 
@@ -55,6 +60,7 @@ class CableEndpoint:
         allowed_origins: Collection[str],
         ping_seconds: float,
         callers: Callers,
+        gate: Gate | None = None,
     ) -> None:
         self._channels = channels
         self._directory = directory
@@ -62,23 +68,41 @@ class CableEndpoint:
         self._allowed_origins = allowed_origins
         self._ping_s = ping_seconds
         self._callers = callers
+        self._gate = gate or Gate(Allowance())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket from its upgrade to its close."""
         if (await receive())["type"] != "websocket.connect":
             return
+        permit = self._gate.admit(Kind.SOCKET, client_address(scope), self._clock.now())
         with suppress(OSError):
-            subprotocol = cable.select_subprotocol(scope["subprotocols"])
-            await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+            if isinstance(permit, Refusal):
+                await refuse_upgrade(permit.error(), send)
+                return
             try:
-                caller = await self._authenticate(scope)
-            except StoreError:
-                await _dismiss(send, cable.disconnect("unavailable", reconnect=True))
+                await self._enter(permit, scope, receive, send)
+            finally:
+                permit.release()
+
+    async def _enter(self, permit: Permit, scope: Scope, receive: Receive, send: Send) -> None:
+        farewell = cable.disconnect("unauthorized", reconnect=False)
+        try:
+            caller = await self._authenticate(scope)
+        except StoreError:
+            caller, farewell = None, cable.disconnect("unavailable", reconnect=True)
+        if caller is not None:
+            # Before the upgrade: a client that is answered 429 knows to wait, however old it is.
+            refusal = permit.claim(holder_of(caller), self._clock.now())
+            if refusal is not None:
+                await refuse_upgrade(refusal.error(), send)
                 return
-            if caller is None:
-                await _dismiss(send, cable.disconnect("unauthorized", reconnect=False))
-                return
-            await self._serve(caller, receive, send)
+        subprotocol = cable.select_subprotocol(scope["subprotocols"])
+        await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+        if caller is None:
+            await _dismiss(send, farewell)
+            return
+        budget = self._gate.budget(holder_of(caller), client_address(scope), self._clock.now())
+        await self._serve(caller, budget, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Caller | None:
         """Find out who calls, as wire.md 1.1 orders it: a wrong value never falls through."""
@@ -100,10 +124,10 @@ class CableEndpoint:
             return bot or await self._directory.access_key(authorization)
         return None
 
-    async def _serve(self, caller: Caller, receive: Receive, send: Send) -> None:
+    async def _serve(self, caller: Caller, budget: Budget, receive: Receive, send: Send) -> None:
         too_slow = cable.disconnect("too_slow", reconnect=True)
         outbox = Outbox(_writer(send), too_slow=too_slow, names=names_of(caller))
-        connection = Connection(caller, self._channels, outbox)
+        connection = Connection(caller, self._channels, outbox, budget, self._clock.now)
         outbox.put(cable.welcome())
         heartbeat = Heartbeat(outbox, self._clock, self._ping_s)
         # A context of its own: what this task logs must not carry another request's names.
@@ -162,10 +186,13 @@ async def _read(
             if message["type"] == "websocket.disconnect":
                 return
             text: str | None = message.get("text")
+            pause_s = connection.charge(len(text or message["bytes"]))
             if text is None:
                 connection.refuse_binary()
             else:
                 await connection.receive(text)
+            if pause_s:
+                await asyncio.sleep(pause_s)
             frames += 1
             if outbox.pending_bytes > ANSWERS_MAX_BYTES:
                 await outbox.drained()

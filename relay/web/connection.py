@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from typing import Final, assert_never
 
+from relay.limits.budget import Budget
+from relay.limits.gate import Holder
 from relay.logs import get_logger
 from relay.protocol.events import RefusalCode
 from relay.web.auth import BotIdentity, KeyIdentity
@@ -18,6 +21,14 @@ _logger = get_logger(__name__)
 
 ID_CHARS_MAX = 64
 
+STREAM_VERBS: Final = frozenset(
+    {
+        *("stream_chunk", "stream_end", "stream_error"),
+        *("stream_resume", "stream_start", "stream_summary"),
+    }
+)
+"""What bots are there for. Whoever says very much else has lost its way."""
+
 
 def names_of(caller: BotIdentity | KeyIdentity) -> dict[str, int]:
     """What each log line about a caller's socket carries."""
@@ -26,25 +37,47 @@ def names_of(caller: BotIdentity | KeyIdentity) -> dict[str, int]:
     return {"access_key_id": caller.key_id}
 
 
+def holder_of(caller: BotIdentity | KeyIdentity) -> Holder:
+    """Whose limits a caller's socket is under."""
+    if isinstance(caller, BotIdentity):
+        return "bot_id", caller.bot_id
+    return "access_key_id", caller.key_id
+
+
 class Connection:
     """The state of one socket between its upgrade and its close."""
 
-    __slots__ = ("_caller", "_channels", "_names", "_open", "_outbox", "_server")
+    __slots__ = (
+        *("_budget", "_caller", "_channels", "_names", "_now", "_open", "_outbox", "_server"),
+    )
 
     def __init__(
-        self, caller: BotIdentity | KeyIdentity, channels: Channels, outbox: Outbox
+        self,
+        caller: BotIdentity | KeyIdentity,
+        channels: Channels,
+        outbox: Outbox,
+        budget: Budget,
+        now: Callable[[], float],
     ) -> None:
         self._caller = caller
         self._names = names_of(caller)
         self._channels = channels
         self._outbox = outbox
+        self._budget = budget
+        self._now = now
         self._server = cable.CableServer()
         self._open: dict[str, Channel] = {}
+
+    def charge(self, size: int) -> float:
+        """Pay for a frame of this many bytes. Returns how long not to read the next, in seconds."""
+        return self._budget.charge(1, size, self._now())
 
     async def receive(self, raw: str) -> None:
         """Act on one text frame. What a closing connection still receives is void."""
         for event in self._server.receive(raw):
             if self._outbox.closing:
+                return
+            if not isinstance(event, cable.Perform) and not self._may_command():
                 return
             match event:
                 case cable.Perform():
@@ -62,6 +95,8 @@ class Connection:
 
     def refuse_binary(self) -> None:
         """Answer a binary frame: the protocol has none."""
+        if not self._may_command():
+            return
         refusal = cable.Refusal(
             RefusalCode.INVALID_PAYLOAD, None, "frames are text frames of JSON, not binary"
         )
@@ -76,17 +111,29 @@ class Connection:
             except Exception:
                 _logger.exception("channel_not_closed", **self._names)
 
+    def _may_command(self) -> bool:
+        """Pay for what is no message of a stream. Who cannot is let go, and told when to return."""
+        refusal = self._budget.command(self._now())
+        if refusal is None:
+            return True
+        retry_s = refusal.retry_after_s
+        self._outbox.close(cable.disconnect("rate_limited", reconnect=True, retry_after_s=retry_s))
+        return False
+
     async def _perform(self, event: cable.Perform) -> None:
+        payload = event.payload
+        name = verb(payload) if "action" in payload else payload.get("type")
+        if name not in STREAM_VERBS and not self._may_command():
+            return
         channel = self._open.get(event.identifier)
         if channel is None:
             return
         try:
-            await channel.perform(event.payload)
+            await channel.perform(payload)
         except Exception:
             # A bug of ours: this message is lost, its neighbours are not. The answer has the
             # shape in which the reference reports its own (wire.md 1.2), without internals.
-            stream_id = _id(event.payload.get("session_id"))
-            name = verb(event.payload)[:ID_CHARS_MAX]
+            stream_id, name = _id(payload.get("session_id")), verb(payload)[:ID_CHARS_MAX]
             _logger.exception("message_failed", **self._names, stream_id=stream_id, verb=name)
             self._outbox.put(
                 cable.message(

@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from relay.devices.base import Ask, InvalidRequest
 from relay.devices.lingzhu import LingzhuProtocol
-from relay.errors import RelayError
+from relay.errors import LimitReached, RelayError
 from relay.logs import get_logger
-from relay.web.answers import error_code
+from relay.web.admission import claim
+from relay.web.answers import error_code, retry_after
 from relay.web.auth import Directory, header, require_key
 from relay.web.binding.dialogue import BindingDialogue
 from relay.web.body import ClientGone, read_body
@@ -30,6 +31,10 @@ _logger = get_logger(__name__)
 
 STREAM_ID_HEADER = "Relay-Stream-Id"
 ERROR_HEADER = "Relay-Error"
+
+REFUSED_BODY_MAX_BYTES = 16_384
+REFUSED_BODY_DEADLINE_S = 1.0
+"""How much of a question is read that is not let in: enough to answer it where it was asked."""
 
 Asked = Ask | InvalidRequest
 """A request as far as it could be read: both say where and in which language to answer."""
@@ -72,6 +77,21 @@ class DeviceEndpoint:
             return
         await response(scope, receive, send)
 
+    async def refuse(self, error: LimitReached, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a question that a limit keeps out."""
+        asked: Asked = InvalidRequest("", field="body")
+        try:
+            asked = self._read(
+                await read_body(
+                    receive, max_bytes=REFUSED_BODY_MAX_BYTES, deadline_s=REFUSED_BODY_DEADLINE_S
+                )
+            )
+        except ClientGone:
+            return
+        except RelayError:
+            pass
+        await self._show(error, asked)(scope, receive, send)
+
     def _read(self, body: bytes) -> Asked:
         try:
             return self._protocol.read_request(body)
@@ -81,6 +101,7 @@ class DeviceEndpoint:
     async def _open(self, scope: Scope, asked: Asked) -> Subscription:
         """Raises the error to show. The key goes first: strangers learn nothing of the rest."""
         key = await require_key(self._directory, header(scope["headers"], b"authorization"))
+        claim(scope, key)
         if isinstance(asked, InvalidRequest):
             raise asked
         bot = await self._directory.bot_by_user(asked.user_id) if asked.user_id else None
@@ -113,7 +134,7 @@ class DeviceEndpoint:
         return Response(
             self._words(error, asked),
             media_type="text/event-stream",
-            headers={**SSE_HEADERS, ERROR_HEADER: error_code(error)},
+            headers={**SSE_HEADERS, ERROR_HEADER: error_code(error), **retry_after(error)},
         )
 
     def _words(self, error: Exception, asked: Asked) -> bytes:

@@ -14,8 +14,16 @@ from starlette.types import Receive, Scope, Send
 
 from relay.admin.people import EVERYTHING
 from relay.devices.plain import PlainProtocol
-from relay.errors import BadRequest, PositionGone, RelayError, Unauthorized, UnknownStream
+from relay.errors import (
+    BadRequest,
+    LimitReached,
+    PositionGone,
+    RelayError,
+    Unauthorized,
+    UnknownStream,
+)
 from relay.protocol.events import Position
+from relay.web.admission import claim
 from relay.web.answers import json_error
 from relay.web.auth import Directory, Tickets, header, require_key
 from relay.web.device import STREAM_ID_HEADER
@@ -84,6 +92,11 @@ class EventStreamEndpoint:
             lead=RETRY,
         )
 
+    async def refuse(self, error: LimitReached, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a reader that a limit keeps out, so that a page may read the answer."""
+        cors = CORS if QueryParams(scope["query_string"]).get("ticket") else {}
+        await json_error(error, cors)(scope, receive, send)
+
     async def _subscribe(self, scope: Scope, query: QueryParams) -> Subscription:
         stream_id: str = scope["path_params"]["stream_id"]
         authorization = header(scope["headers"], b"authorization")
@@ -94,6 +107,7 @@ class EventStreamEndpoint:
             key = None
         else:
             key = await require_key(self._directory, authorization)
+            claim(scope, key)
         after = last_position(scope, query)
         try:
             return await self._node.subscribe(

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route, WebSocketRoute
 
 from relay.clock import Clock
+from relay.limits.allowance import allowance_of
+from relay.limits.gate import Gate
+from relay.limits.refusal import Kind
 from relay.settings import Settings
+from relay.web.admission import Admission
 from relay.web.auth import Directory, Tickets
 from relay.web.binding.dialogue import BindingDialogue
 from relay.web.cable import CableEndpoint
@@ -39,6 +43,8 @@ def web_routes(
     """Return the routes of bots, workers, glasses, plain readers and Prometheus."""
     ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
     tickets = Tickets(settings.secret.encode(), ttl_s=ticket_s, now=clock.now)
+    gate = Gate(allowance_of(settings), node.metrics.limited)
+    limited = Admission(gate, clock.now).before
     worker = WorkerApi(node, directory, tickets, poll_seconds=settings.poll_seconds)
     cable = CableEndpoint(
         channels=Channels(node, directory, clock),
@@ -47,15 +53,20 @@ def web_routes(
         allowed_origins=settings.allowed_origins,
         ping_seconds=settings.cable_ping_seconds,
         callers=callers or Callers(),
+        gate=gate,
     )
     events = EventStreamEndpoint(node, directory, tickets, responder)
     device = DeviceEndpoint(node, directory, responder, binding)
     return [
         WebSocketRoute("/cable", cable),
-        Route("/sse/rokid", device, methods=["POST"]),
-        Route("/api/rokid/trigger", worker.trigger, methods=["POST"]),
-        Route("/api/rokid/poll", worker.poll, methods=["GET"]),
-        Route("/streams/{stream_id}/events", events, methods=["GET", "OPTIONS"]),
+        Route("/sse/rokid", limited(device, Kind.ASK, device.refuse), methods=["POST"]),
+        Route("/api/rokid/trigger", limited(worker.trigger, Kind.ASK), methods=["POST"]),
+        Route("/api/rokid/poll", limited(worker.poll, Kind.READ), methods=["GET"]),
+        Route(
+            "/streams/{stream_id}/events",
+            limited(events, Kind.READ, events.refuse),
+            methods=["GET", "OPTIONS"],
+        ),
         *(() if settings.metrics_port else (metrics_route(node.metrics),)),
         probe_route(),
     ]

@@ -21,6 +21,7 @@ from relay.devices.worker import to_object
 from relay.errors import BadRequest, PositionGone, RelayError
 from relay.logs import get_logger
 from relay.protocol.events import Position
+from relay.web.admission import claim
 from relay.web.answers import Unbound, json_error
 from relay.web.auth import Directory, KeyIdentity, Tickets, header, require_key
 from relay.web.body import ClientGone, read_body
@@ -94,7 +95,9 @@ class WorkerApi:
                 subscription.delivered(batch)
 
     async def _key(self, scope: Scope) -> KeyIdentity:
-        return await require_key(self._directory, header(scope["headers"], b"authorization"))
+        key = await require_key(self._directory, header(scope["headers"], b"authorization"))
+        claim(scope, key)
+        return key
 
     async def _subscribe(self, stream_id: str, key: KeyIdentity, scope: Scope) -> Subscription:
         token = header(scope["headers"], b"last-event-id")

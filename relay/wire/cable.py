@@ -121,9 +121,12 @@ def message(identifier: str, payload: Mapping[str, JsonValue]) -> str:
     return _frame({"identifier": identifier, "message": dict(payload)})
 
 
-def disconnect(reason: str, *, reconnect: bool) -> str:
+def disconnect(reason: str, *, reconnect: bool, retry_after_s: int | None = None) -> str:
     """The last frame before a close. `reconnect=False` makes stock clients stay away for good."""
-    return _frame({"type": "disconnect", "reason": reason, "reconnect": reconnect})
+    frame: dict[str, JsonValue] = {"type": "disconnect", "reason": reason, "reconnect": reconnect}
+    if retry_after_s is not None:
+        frame["retry_after_s"] = retry_after_s
+    return _frame(frame)
 
 
 def refused(refusal: Refusal) -> str:

@@ -12,6 +12,7 @@ from starlette.types import Scope
 from relay.errors import Unauthorized
 from relay.web.admin.lockout import Lockout
 from relay.web.admin.problems import CsrfFailed
+from relay.web.admission import client_address
 from relay.web.auth import bearer, header
 
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -106,9 +107,3 @@ class AdminGate:
     async def still_admits(self, admin_id: int) -> bool:
         """Whether somebody who was admitted would be once more: for answers that last."""
         return await self._directory.admin_is_active(admin_id)
-
-
-def client_address(scope: Scope) -> str:
-    """Return the address that the request came from; a proxy's, behind one."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from relay.limits.address import network_of
 from relay.web.admin.problems import TooManyAttempts
 
 ATTEMPTS_MAX: Final = 10
@@ -27,8 +27,6 @@ LOCK_MAX_S: Final = 900.0
 
 ADDRESSES_MAX: Final = 10_000
 """Addresses that are remembered, about 2 MB. Whose last attempt is longest ago is forgotten."""
-
-_IPV6_NETWORK_BITS = 64
 
 
 @dataclass(slots=True)
@@ -65,14 +63,14 @@ class Lockout:
 
     def check(self, address: str) -> None:
         """Raise `TooManyAttempts` where this address has to wait. Ask before verifying."""
-        record = self._records.get(_network(address))
+        record = self._records.get(network_of(address))
         wait_s = 0.0 if record is None else record.locked_until - self._now()
         if wait_s > 0:
             raise TooManyAttempts(wait_s)
 
     def failed(self, address: str) -> None:
         """Count a wrong credential."""
-        key, now = _network(address), self._now()
+        key, now = network_of(address), self._now()
         record = self._records.pop(key, None)
         if record is None or now - max(record.last_at, record.locked_until) > FORGET_S:
             record = _Record()
@@ -88,14 +86,4 @@ class Lockout:
 
     def succeeded(self, address: str) -> None:
         """Forgive: who knows the credential was only mistaken before."""
-        self._records.pop(_network(address), None)
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return f"{int(parsed) >> _IPV6_NETWORK_BITS:x}/64"
-    return str(parsed)
+        self._records.pop(network_of(address), None)

@@ -168,7 +168,7 @@ def query_reader(kind: type[Q]) -> Callable[[bytes], Q]:
         values: dict[str, str | int | bool] = {}
         for name, text in pairs:
             if name in values:
-                raise BadRequest(f"give {name[:64]} once", field=name)
+                raise BadRequest(f"give {name[:64]!r} once", field=name or "query")
             values[name] = parsers.get(name, str)(text)
         try:
             return msgspec.convert(values, kind)

@@ -8,7 +8,6 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from relay.errors import RelayError, Unauthorized
-from relay.web.admin.gate import client_address
 from relay.web.admin.page_frame import (
     NOTICES,
     Desk,
@@ -21,6 +20,7 @@ from relay.web.admin.page_frame import (
 )
 from relay.web.admin.problems import CsrfFailed, TooManyAttempts
 from relay.web.admin.sessions import is_https
+from relay.web.admission import client_address
 from relay.web.body import ClientGone
 
 

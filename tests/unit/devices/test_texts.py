@@ -8,7 +8,7 @@ from relay.protocol.status import Outcome
 ANSWERS = {Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE}
 CODES = {
     *("unauthorized", "out_of_scope", "bad_request", "limit_reached", "internal"),
-    *("revoked", "image", "unknown"),
+    *("rate_limited", "overloaded", "revoked", "image", "unknown"),
 }
 BINDING = {
     *("bind_say", "bind_photo", "bind_done", "bind_unreadable", "bind_unknown", "bind_used"),

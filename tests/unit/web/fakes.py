@@ -196,6 +196,12 @@ class Served:
         answer: dict[str, str] = response.json()
         return answer
 
+    async def trigger_raw(self, **headers: str) -> httpx.Response:
+        """Ask as a worker does, whatever the answer is."""
+        return await self.http.post(
+            "/api/rokid/trigger", json=QUESTION, headers={"Authorization": "Bearer ak_1", **headers}
+        )
+
     def readers(self, stream_id: str) -> int:
         """How many subscriptions a stream has; -1 where there is none (any more)."""
         stream = self.node._registry.get(stream_id)  # noqa: SLF001 - no shell needs to know

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
+from relay.limits.allowance import Allowance
+from relay.limits.gate import Gate
 from relay.web.auth import KeyIdentity
 from relay.web.channels import Channel, Channels
 from relay.web.connection import Connection
@@ -49,7 +51,10 @@ class Line:
     def __init__(self, channels: BuggyChannels) -> None:
         self.frames: list[dict[str, JsonValue]] = []
         self.outbox = Outbox(self.send, too_slow="")
-        self.connection = Connection(KeyIdentity(1, "key"), cast("Channels", channels), self.outbox)
+        budget = Gate(Allowance(commands_per_connection=1)).budget(("access_key_id", 1), "", 0.0)
+        self.connection = Connection(
+            KeyIdentity(1, "key"), cast("Channels", channels), self.outbox, budget, lambda: 0.0
+        )
 
     async def send(self, frame: str) -> None:
         """Take one frame."""

@@ -1,0 +1,88 @@
+"""The limits of callers, before the endpoints: `relay.limits.Gate` for ASGI applications."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from relay.errors import LimitReached
+from relay.limits.gate import Gate, Permit
+from relay.limits.refusal import Kind, Refusal
+from relay.web.answers import json_error
+from relay.web.auth import KeyIdentity
+
+_PLACE: Final = "relay.place"
+
+Refuse = Callable[[LimitReached, Scope, Receive, Send], Awaitable[None]]
+"""Answers a request that was not let in, in the form that its caller can read."""
+
+
+def client_address(scope: Scope) -> str:
+    """Return the address that the request came from: what a trusted proxy says, else the peer."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+class Admission:
+    """Lets requests in, and counts each until it has been answered. `now` returns seconds."""
+
+    __slots__ = ("_gate", "_now")
+
+    def __init__(self, gate: Gate, now: Callable[[], float]) -> None:
+        self._gate = gate
+        self._now = now
+
+    def before(self, app: ASGIApp, kind: Kind, refuse: Refuse | None = None) -> ASGIApp:
+        """Return the application with the limits before it."""
+        return _Admitted(app, kind, self._gate, self._now, refuse or _refuse)
+
+
+class _Admitted:
+    def __init__(
+        self,
+        app: ASGIApp,
+        kind: Kind,
+        gate: Gate,
+        now: Callable[[], float],
+        refuse: Refuse,
+    ) -> None:
+        self._app = app
+        self._kind = kind
+        self._gate = gate
+        self._now = now
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        permit = self._gate.admit(self._kind, client_address(scope), self._now())
+        if isinstance(permit, Refusal):
+            await self._refuse(permit.error(), scope, receive, send)
+            return
+        scope[_PLACE] = permit, self._now
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            permit.release()
+
+
+def claim(scope: Scope, key: KeyIdentity) -> None:
+    """Count a request that was let in for its access key. Raises `RateLimited`."""
+    place: tuple[Permit, Callable[[], float]] | None = scope.get(_PLACE)
+    if place is not None:
+        permit, now = place
+        refusal = permit.claim(("access_key_id", key.key_id), now())
+        if refusal is not None:
+            raise refusal.error()
+
+
+async def _refuse(error: LimitReached, scope: Scope, receive: Receive, send: Send) -> None:
+    await json_error(error)(scope, receive, send)
+
+
+async def refuse_upgrade(error: LimitReached, send: Send) -> None:
+    """Answer a WebSocket's handshake with an HTTP error, so that it is never opened."""
+    answer = json_error(error)
+    start = {"status": answer.status_code, "headers": answer.raw_headers}
+    await send({"type": "websocket.http.response.start", **start})
+    await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
