@@ -13,6 +13,7 @@ import json
 from http import HTTPStatus
 
 import h11
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -99,6 +100,19 @@ class HardenedHttp(H11Protocol):
 
 class HardenedWebSocket(WebSocketsSansIOProtocol):
     """A WebSocket whose pings are answered only while the answers are read."""
+
+    async def run_asgi(self) -> None:
+        """Run the application, and take a handshake that it answered over HTTP as complete."""
+        app = self.app
+
+        async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+            if self.initial_response is not None:
+                # Else uvicorn logs an error for each that was refused (0.54).
+                self.handshake_complete = True
+
+        self.app = answering
+        await super().run_asgi()
 
     def handle_ping(self) -> None:
         """Answer, or cut a peer that only asks."""
