@@ -12,7 +12,7 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from bench.soak.cutter import Cutter
+from bench.door import Door
 from bench.soak.ledger import Ledger
 from bench.soak.wish import Wish, read_wish
 from relay_sdk import Bot, Command, ConnectionTimes, ReplyClosed
@@ -208,15 +208,15 @@ class Keeper:
             await asyncio.sleep(self._rng.uniform(0.0, 1.5))
 
     async def _keep_sdk(self, seconds: float) -> None:
-        async with Cutter(self._base) as cutter:
-            bot = sdk_bot(cutter.url, self._token, cutter.cut)
+        async with Door(int(self._base.rpartition(":")[2])) as door:
+            bot = sdk_bot(f"http://127.0.0.1:{door.port}", self._token, door.cut)
             # Both ways out: it finishes what it says, or it is cancelled in mid-word.
             async with bot:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await bot.serve()
                 if self._rng.random() < 0.5:
-                    cutter.cut()
+                    door.cut()
                     await bot.stop(grace_s=0.0)
                 else:
                     await bot.stop(grace_s=3.0)

@@ -20,7 +20,7 @@ KINDS: Final = {
 """How an answer goes, and how often among each other."""
 
 FILLER: Final = "今天天气真好，我们"
-FLOOD_CHUNKS: Final = 300
+FLOOD_CHUNKS: Final = 150
 FLOOD_BYTES: Final = 4_000
 
 _PIECE: Final = re.compile(r"<(\d+)/(\d+)>")

@@ -1,0 +1,1 @@
+"""`python -m bench.durability`: what an ACK survives, found by killing processes."""
