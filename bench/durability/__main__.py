@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -33,16 +33,22 @@ TRACED_S: Final = 20.0
 async def run(scene: Scene, kills: int, seed: int) -> list[Fate]:
     """Play one scene; returns what became of every answer."""
     rng = Random(seed)
-    # Not where pytest puts things: the path of a Unix socket has at most 107 characters.
-    with TemporaryDirectory(prefix="relay-durability-") as name:
-        os.chmod(name, 0o755)  # noqa: S103 - PostgreSQL runs as somebody else
-        async with on_stage(scene, Path(name), rng) as (stage, break_it):
+    with _folder() as folder:
+        async with on_stage(scene, folder, rng) as (stage, break_it):
             fates: list[Fate] = []
             for kill in range(kills):
                 fates += await play(stage, kill, break_it, rng)
                 if (kill + 1) % 10 == 0:
                     print(f"  {scene.title}: {kill + 1} of {kills} kills", flush=True)
             return await _traced(stage.store, fates)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A short path: that of a Unix socket has at most 107 characters."""
+    with TemporaryDirectory(prefix="relay-durability-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL runs as somebody else
+        yield Path(name)
 
 
 async def _traced(store: Store, fates: Sequence[Fate]) -> list[Fate]:
