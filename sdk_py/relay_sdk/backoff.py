@@ -28,12 +28,13 @@ class Backoff:
         """The subscription stands: the next break starts from the beginning."""
         self._failures = 0
 
-    def next_delay(self) -> float:
-        """Return how long to wait before the next attempt, in seconds."""
+    def next_delay(self, max_s: float | None = None) -> float:
+        """Return how long to wait before the next attempt, in seconds; at most `max_s`."""
         failures = self._failures
         self._failures += 1
         if failures == 0:
             return self._first_s * self._random()
         # Beyond 2**16 the step has long reached its cap.
-        step = min(self._first_s * 2.0 ** min(failures, 16), self._max_s)
+        cap = self._max_s if max_s is None else min(self._max_s, max_s)
+        step = min(self._first_s * 2.0 ** min(failures, 16), cap)
         return step * (1 - self._random() / 4)

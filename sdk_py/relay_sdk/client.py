@@ -63,7 +63,12 @@ class Bot:
         self._handler: Handler | None = None
         self._streams = Streams(self._transmit, limits or SenderLimits(), self._resume)
         self._connection = Connection(
-            url, token, json.dumps(identifier, separators=(",", ":")), self, times=times
+            url,
+            token,
+            json.dumps(identifier, separators=(",", ":")),
+            self,
+            times=times,
+            is_busy=lambda: len(self._streams) > 0,
         )
         self._replies: dict[str, Reply] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -50,6 +50,8 @@ class ConnectionTimes:
     close_timeout_s: float = 1.0
     first_delay_s: float = 0.25
     delay_max_s: float = 15.0
+    busy_delay_max_s: float = 6.0
+    """The same while an answer is unfinished: a relay that comes back waits 8 s for its bots."""
 
 
 class Listener(Protocol):
@@ -80,7 +82,10 @@ def cable_url(url: str) -> str:
 
 
 class Connection:
-    """Keeps one subscription alive until the relay refuses it for good."""
+    """Keeps one subscription alive until the relay refuses it for good.
+
+    `is_busy` says whether an answer waits for the connection.
+    """
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Connection:
         *,
         times: ConnectionTimes | None = None,
         jitter: Callable[[], float] = random.random,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         if not (token.isascii() and token.isprintable()):
             # It would never become a header, and the exception about that would quote it.
@@ -100,6 +106,7 @@ class Connection:
         self._token = token
         self._cable = CableClient(identifier)
         self._listener = listener
+        self._is_busy = is_busy
         self._times = times or ConnectionTimes()
         self._backoff = Backoff(
             jitter, first_s=self._times.first_delay_s, max_s=self._times.delay_max_s
@@ -132,7 +139,8 @@ class Connection:
                 why = str(error) or type(error).__name__
                 logger.log(level, "connection to %s: %s; trying again", self._host, why)
                 self._failed += 1
-            delay_s = self._backoff.next_delay()
+            busy = self._is_busy()
+            delay_s = self._backoff.next_delay(self._times.busy_delay_max_s if busy else None)
             logger.info("connecting to %s again in %.2f s", self._host, delay_s)
             await asyncio.sleep(delay_s)
 

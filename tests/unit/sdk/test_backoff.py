@@ -29,6 +29,14 @@ def test_delays_double_up_to_the_cap() -> None:
     assert delays == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
 
 
+def test_a_bot_with_an_answer_is_back_before_the_relay_gives_it_up() -> None:
+    """Never more than 6 s between two attempts, and still at most five of them in ten seconds."""
+    backoff = Backoff(lambda: 0.0)
+    assert [backoff.next_delay(6.0) for _ in range(7)] == [0.0, 0.5, 1.0, 2.0, 4.0, 6.0, 6.0]
+    early = Backoff(lambda: 0.999)
+    assert sum(early.next_delay(6.0) for _ in range(6)) > 10.0
+
+
 def test_bots_do_not_come_back_together() -> None:
     """Even at the cap the jitter keeps them apart."""
     early, late = Backoff(lambda: 0.999), Backoff(lambda: 0.0)

@@ -84,6 +84,32 @@ async def test_a_relay_that_is_down_is_told_once(caplog: pytest.LogCaptureFixtur
     assert [f"127.0.0.1:{port}" in one.getMessage() for one in told] == [True]
 
 
+@pytest.mark.parametrize(
+    ("is_busy", "told"),
+    [(True, ["0.00", "0.02", "0.02", "0.02"]), (False, ["0.00", "0.02", "0.04", "0.04"])],
+)
+async def test_a_bot_with_an_answer_tries_more_often(
+    caplog: pytest.LogCaptureFixture, is_busy: bool, told: list[str]
+) -> None:
+    """The relay gives its answer up after 8 s; a bot that has none may take its time."""
+    caplog.set_level(logging.INFO, "relay_sdk")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    connection = Connection(
+        f"http://127.0.0.1:{port}",
+        "t",
+        IDENTIFIER,
+        Recorder(),
+        times=ConnectionTimes(first_delay_s=0.01, delay_max_s=0.04, busy_delay_max_s=0.02),
+        jitter=[0.0, 0.0, 0.0, 0.0].pop,
+        is_busy=lambda: is_busy,
+    )
+    with pytest.raises(IndexError):
+        await connection.run()
+    delays = [one.getMessage() for one in caplog.records if "again in" in one.getMessage()]
+    assert [delay.split()[-2] for delay in delays] == told
+
+
 def test_a_connection_shows_no_secret() -> None:
     """Neither the token nor a password in the URL appears in its repr."""
     connection = Connection("http://u:password@relay:1", "secret-token", IDENTIFIER, Recorder())
