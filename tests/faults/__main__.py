@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from tests.faults import report
 from tests.faults.catalog import ALL
@@ -52,8 +53,12 @@ async def run_all(scenarios: Sequence[Scenario], size: Size, path: Path | None) 
     for number, scenario in enumerate(scenarios, start=1):
         print(f"[{number}/{len(scenarios)}] {scenario.name}: {scenario.fault}", flush=True)
         began = time.monotonic()
-        with TemporaryDirectory(prefix="relay-faults-", ignore_cleanup_errors=True) as folder:
-            measured = await run(scenario, size, Path(folder))
+        folder = Path(mkdtemp(prefix="relay-faults-"))
+        measured = await run(scenario, size, folder)
+        if measured.violations:
+            print(f"    the logs are in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
         took = time.monotonic() - began
         print(f"    {measured.result} in {took:.1f} s: {'; '.join(measured.figures)}", flush=True)
         for line in [*measured.late, *measured.violations[:20]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from tests.faults.rows import bots, weather
+from tests.faults.rows import bots, kills, redis, weather
 from tests.faults.scenario import Scenario
 
 ALL: tuple[Scenario, ...] = (
     *weather.SCENARIOS,
     *bots.SCENARIOS,
+    *kills.SCENARIOS,
+    *redis.SCENARIOS,
 )

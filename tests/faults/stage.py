@@ -70,7 +70,7 @@ class Ledger:
         return streams
 
     async def until(self, **given: Any) -> dict[str, Any]:
-        """Wait until a share of the chunks is shown, or (`ended=True`) all streams have ended."""
+        """Wait until a `share` of the chunks is shown, all have `ended`, or `bots` are there."""
         progress: dict[str, Any] = await self.call("until", **given)
         return progress
 

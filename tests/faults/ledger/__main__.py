@@ -143,19 +143,32 @@ class Ledger:
             "acked": sum(len(stream.acked) for stream in self._streams),
             "shown": sum(len(reader.shown) for reader in readers),
             "open": sum(reader.end is None for reader in readers),
+            "bots": sum(line.connected_at > 0 for line in self.wire.lines),
             "did": dict(self.wire.did),
         }
 
     async def _until(self, given: Object) -> Object:
-        """Wait until a share of all chunks is shown, or until all streams have ended."""
-        async with asyncio.timeout(given.get("timeout_s", 60)):
-            while True:
-                now = self._progress()
-                if given.get("ended") and now["open"] == 0:
-                    return now
-                if "share" in given and now["shown"] >= given["share"] * now["planned"]:
-                    return now
-                await asyncio.sleep(0.01)
+        """Wait until all streams have ended, so many bots are there, or a share is shown."""
+        give_up = time.monotonic() + given.get("timeout_s", 60)
+        while True:
+            now = self._progress()
+            if given.get("ended") and now["open"] == 0:
+                return now
+            if now["bots"] >= given.get("bots", sys.maxsize):
+                return now
+            if "share" in given and now["shown"] >= given["share"] * now["planned"]:
+                return now
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"not {given} but {now}; open: {self._open()}")
+            await asyncio.sleep(0.01)
+
+    def _open(self) -> list[Object]:
+        return [
+            {"stream_id": s.stream_id, "shown": len(r.shown), "sent": len(s.sent), "bot": s.closed}
+            for s in self._streams
+            for r in s.readers
+            if r.end is None
+        ][:5]
 
     async def _judge(self, given: Object) -> Object:
         """Judge what there is, and forget it. `traces` false: the relay cannot be asked."""
