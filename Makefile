@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench faults wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench faults fuzz wheel pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,11 +49,15 @@ faults: dev ## break things under real processes: ONLY=name for one scenario, SH
 	@scripts/test-needs
 	@exec $(BIN)/python -m tests.faults $(ONLY) $(if $(SHORT),--short) $(if $(CHUNKS),--chunks $(CHUNKS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
+fuzz: dev ## fuzz the parsers: SECONDS=60 in all, TARGET=name for one; --keep adds to the corpus
+	@scripts/install $(VENV) fuzz
+	@exec $(BIN)/python -m tests.fuzz $(TARGET) --seconds $(or $(SECONDS),60) $(ARGS)
+
 wheel: dev ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 pins: dev ## take the newest versions that fit, and write them to constraints.txt
-	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev,fuzz]'
 	@{ sed -n '/^#/p' constraints.txt; \
 		$(BIN)/python -m pip freeze --quiet --exclude-editable --exclude setuptools | LC_ALL=C sort -f; \
 	} >constraints.new && mv constraints.new constraints.txt

@@ -75,6 +75,13 @@ def test_a_query_that_is_not_as_documented_is_refused(query: bytes) -> None:
         query_reader(Query)(query)
 
 
+def test_a_parameter_without_a_name_is_named_too() -> None:
+    """Given twice, it is an error of the query."""
+    with pytest.raises(BadRequest, match="give '' once") as refused:
+        query_reader(Query)(b"=7&=8")
+    assert refused.value.field == "query"
+
+
 def test_a_body_is_read_by_its_type() -> None:
     """JSON Schema takes 7.0 for an integer too."""
     assert read_json(b'{"name": "a", "ids": [7.0, 8]}', Body) == Body("a", [7, 8])

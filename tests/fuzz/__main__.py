@@ -1,0 +1,114 @@
+"""Fuzzes the parsers: `python -m tests.fuzz [TARGET...] --seconds 60`, which `make fuzz` calls.
+
+    python -m tests.fuzz                      every target in turn, 60 s in all
+    python -m tests.fuzz sse_parser --seconds 600
+    python -m tests.fuzz sse_parser --input FILE   one input again, in plain Python
+    python -m tests.fuzz --list
+
+What is new lies in `.fuzz/TARGET` and is set out from the next time. An input that breaks a
+promise is kept there too, and named; with the repair it belongs into `tests/fuzz/corpus/TARGET`.
+`--keep` takes over what adds coverage, in as few inputs as will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.fuzz.target import CORPUS, INPUT_S, inputs, load, names, try_input
+
+FOUND: Final = Path(".fuzz")
+WORDS: Final = Path(__file__).with_name("words.dict")
+
+SLOWER: Final = 10
+"""Instrumented code is slower than what is served, and the machine may be busy."""
+
+MEMORY_MB: Final = 2048
+
+KEPT_BYTES_MAX: Final = 1024
+"""A longer input is not kept: a shorter one of the same coverage is found sooner or later."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; returns how many targets broke."""
+    given = _parse(arguments)
+    if given.list:
+        print(*names(), sep="\n")
+        return 0
+    chosen: list[str] = given.targets or names()
+    if given.input is not None:
+        for name in chosen:
+            try_input(load(name), given.input.read_bytes())
+        return 0
+    seconds = max(1, round(given.seconds / len(chosen)))
+    broken = [name for name in chosen if not fuzz(name, seconds)]
+    for name in chosen if given.keep else ():
+        keep(name)
+    print(f"{len(chosen)} targets, {seconds} s each; broken: {', '.join(broken) or 'none'}")
+    return len(broken)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("targets", nargs="*", choices=[*names(), []], metavar="TARGET")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all of them together")
+    parser.add_argument("--input", type=Path, help="try this one input, without the engine")
+    parser.add_argument("--keep", action="store_true", help="add what was found to the corpus")
+    parser.add_argument("--list", action="store_true", help="name the targets")
+    return parser.parse_args(arguments)
+
+
+def fuzz(name: str, seconds: int) -> bool:
+    """Fuzz one target for so long; returns whether it kept its promises."""
+    found = _folder(name)
+    engine = _run(
+        name,
+        f"-max_total_time={seconds}",
+        f"-timeout={INPUT_S * SLOWER:.0f}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        f"-artifact_prefix={found.parent}/{name}-",
+        f"-dict={WORDS}",
+        "-print_final_stats=1",
+        "-verbosity=0",
+        str(found),
+    )
+    tried = engine.stderr.rpartition("number_of_executed_units:")[2].split(maxsplit=1)
+    if engine.returncode == 0:
+        print(f"{name}: {tried[0] if tried else '?'} inputs", flush=True)
+        return True
+    print(f"{name}: BROKEN\n{engine.stdout}{engine.stderr}", flush=True)
+    return False
+
+
+def keep(name: str) -> None:
+    """Add to the corpus what covers more than it does, in as few inputs as will do."""
+    kept = CORPUS / name
+    kept.mkdir(parents=True, exist_ok=True)
+    _run(name, "-merge=1", f"-max_len={KEPT_BYTES_MAX}", str(kept), str(FOUND / name))
+    print(f"{name}: {len(list(kept.iterdir()))} inputs are kept")
+
+
+def _folder(name: str) -> Path:
+    found = FOUND / name
+    found.mkdir(parents=True, exist_ok=True)
+    for each, data in inputs(name):
+        (found / each.replace(" ", "-")).write_bytes(data)
+    return found
+
+
+def _run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.engine", name, *options],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
