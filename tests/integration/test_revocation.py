@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from relay.store.secrets import new_access_key, new_sdk_token
+from relay.store.store import Store
 from tests.support.bots import RawBot, raw_bot, stream_of
 from tests.support.cable import Cable, open_cable, to_json
 from tests.support.glasses import Answer, Glasses, assert_finished, question
-from tests.support.server import RELAY, START_TIMEOUT_S, RelayServer, environment
+from tests.support.server import RELAY, START_TIMEOUT_S, BotSeed, RelayServer, Seed, environment
 
 WITHIN_S = 5.0 + 2.0
 """What is promised, and what a machine with more to do may take."""
@@ -22,12 +27,32 @@ WITHIN_S = 5.0 + 2.0
 UNAUTHORIZED = {"type": "disconnect", "reason": "unauthorized", "reconnect": False}
 
 
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """A grace that a test can wait for."""
+    return {"bot_grace_seconds": "4"}
+
+
 @pytest.fixture
-def relay(own_relay: RelayServer) -> RelayServer:
-    """A relay whose credentials are one test's own."""
-    own_relay.settings = {"RELAY_BOT_GRACE_SECONDS": "4"}
-    own_relay.start()
-    return own_relay
+async def relay(relay: RelayServer) -> RelayServer:
+    """The module's relay, with two bots and two keys that are one test's own."""
+    with closing(sqlite3.connect(relay.database)) as database, database:
+        # Those of the tests before stay under other names.
+        for table in ("bots", "access_keys"):
+            database.execute(f"UPDATE {table} SET name = name || ' ' || id")  # noqa: S608
+    store = await Store.open(f"sqlite+aiosqlite:///{relay.database}")
+    bots, keys = [], []
+    for name in ("ada", "ben"):
+        token = new_sdk_token()
+        bot = await store.add_bot(name, token, user_id=f"user of {token[:8]}")
+        bots.append(BotSeed(bot.id or 0, token, bot.rokid_user_id or ""))
+    for name in ("glasses", "others"):
+        keys.append(new_access_key())
+        await store.add_access_key(name, keys[-1])
+    await store.close()
+    seed = Seed(relay.database, tuple(bots), tuple(keys))
+    relay.secrets.extend(seed.secrets)
+    return replace(relay, seed=seed)
 
 
 async def command(relay: RelayServer, *args: str) -> dict[str, Any]:
