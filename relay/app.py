@@ -15,6 +15,8 @@ from relay.brokers import OpenBroker, open_broker
 from relay.clock import Clock, SystemClock
 from relay.directory import StoreDirectory
 from relay.errors import BrokerUnavailable, StoreError
+from relay.limits.allowance import allowance_of
+from relay.limits.door import Door
 from relay.logs import get_logger
 from relay.metrics import Metrics
 from relay.node.node import Node
@@ -52,6 +54,7 @@ class Relay:
     responder: Responder
     revocations: Revocations
     feed: LiveFeed
+    door: Door
     draining: bool = False
 
     async def drain(self, seconds: float) -> None:
@@ -123,6 +126,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             Responder(keepalive_s=settings.keepalive_seconds, drain_s=settings.drain_seconds),
             revocations,
             LiveFeed(node.live),
+            Door(allowance_of(settings), node.metrics.limited),
         )
         relay.app.router.routes.extend(_routes(relay, settings, clock, callers, broker))
         for part in (tracer, janitor, revocations, lag):

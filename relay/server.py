@@ -16,9 +16,15 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from relay.app import FAREWELL_S, Relay, open_relay
+from relay.limits.door import Door
 from relay.logs import configure
 from relay.settings import Settings
-from relay.web.hardening import HEAD_BYTES_MAX, HardenedHttp, HardenedWebSocket
+from relay.web.hardening import (
+    HEAD_BYTES_MAX,
+    HardenedConfig,
+    HardenedHttp,
+    HardenedWebSocket,
+)
 from relay.web.listener import listen
 from relay.web.metrics import metrics_route
 from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
@@ -51,7 +57,8 @@ async def _serve(
 ) -> None:
     try:
         async with open_relay(settings) as relay, _metrics_served(relay, settings):
-            server = uvicorn.Server(server_config(relay.app, settings.trusted_proxies))
+            config = server_config(relay.app, settings.trusted_proxies, relay.door)
+            server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.005)
@@ -70,13 +77,17 @@ async def _serve(
         listener.close()
 
 
-def server_config(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, trusted_proxies: Sequence[str] = (), door: Door | None = None
+) -> uvicorn.Config:
     """Return how uvicorn is run. The reasons are in docs/architecture.md.
+
+    `door` counts the connections; None: whoever wants to may connect.
 
     From `trusted_proxies`, `X-Forwarded-For` and `X-Forwarded-Proto` say who calls; from
     everybody else they are ignored, for whoever is locked out would only make up another.
     """
-    return uvicorn.Config(
+    config = HardenedConfig(
         app,
         lifespan="off",
         http=HardenedHttp,
@@ -94,6 +105,8 @@ def server_config(app: ASGIApp, trusted_proxies: Sequence[str] = ()) -> uvicorn.
         reset_contextvars=True,
         timeout_graceful_shutdown=FAREWELL_S,
     )
+    config.door = door
+    return config
 
 
 async def _until_told_to_stop(serving: asyncio.Task[None]) -> None:

@@ -2,8 +2,10 @@
 
 A request's head must be complete within a few seconds and within 32 KiB, again for each request
 of a kept connection: else a few thousand connections that never say anything (slowloris) keep
-everybody out. A WebSocket that only sends pings is cut before its unread pongs fill the memory:
-they are the one thing that uvicorn writes without minding the peer's pace.
+everybody out. A WebSocket that sends pings without end is cut: each costs a write, and the pongs
+are the one thing that uvicorn writes without minding the peer's pace.
+
+And a connection is counted before it has said anything: see `relay.limits.door`.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ import json
 from http import HTTPStatus
 
 import h11
+import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from relay.errors import BadRequest, LimitReached
+from relay.limits.bucket import Bucket
+from relay.limits.door import Door
+from relay.limits.refusal import Refusal
+from relay.web.answers import json_error
 
 HEAD_BYTES_MAX = 32_768
 """A request line and its headers. Ours have some 500 bytes, those behind proxies some 4,000."""
@@ -25,29 +32,60 @@ HEAD_BYTES_MAX = 32_768
 HEAD_DEADLINE_S = 5.0
 """How long they may take to arrive."""
 
-UNREAD_BYTES_MAX = 1_048_576
-"""Pongs that a peer did not read; it is cut above that."""
+TURNED_AWAY_S = 1.0
+"""How long a connection that is one too many has to say something, and be answered. Closed before
+it did, it would lose the answer with the connection."""
+
+PINGS_PER_S = 10.0
+"""Clients ping every 10 to 60 s. So few unread pongs take no memory to speak of."""
+
+CLOSE_POLICY = 1008
 
 _END_OF_HEAD = b"\r\n\r\n"
+
+
+class HardenedConfig(uvicorn.Config):
+    """uvicorn's configuration, which is all that its protocols are given, with the door in it."""
+
+    door: Door | None = None
+
+
+def _door(config: uvicorn.Config) -> Door | None:
+    return config.door if isinstance(config, HardenedConfig) else None
 
 
 class HardenedHttp(H11Protocol):
     """HTTP/1.1 whose request heads have a deadline and a limit."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _refusal: Refusal | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected: from now on it has so long to say what it wants."""
         super().connection_made(transport)
+        door = _door(self.config)
+        if door is not None and self.client is not None:
+            self._refusal = door.enter(transport, self.client[0], self.loop.time())
+            if self._refusal is not None:
+                if door.crowded:
+                    transport.abort()
+                    return
+                self._deadline = self.loop.call_later(TURNED_AWAY_S, self._turn_away)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
         self._head_is_here()
+        door = _door(self.config)
+        if door is not None:
+            door.leave(self.transport)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, unless its head is too large."""
+        if self._refusal is not None:
+            self._turn_away()
+            return
         if self.conn.their_state is h11.IDLE and self._too_large(data):
             message = f"the request line and headers exceed {HEAD_BYTES_MAX} bytes"
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, LimitReached.code, message)
@@ -82,24 +120,32 @@ class HardenedHttp(H11Protocol):
         message = f"the request line and headers took longer than {HEAD_DEADLINE_S:g} s"
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, BadRequest.code, message)
 
+    def _turn_away(self) -> None:
+        assert self._refusal is not None
+        answer = json_error(self._refusal.error())
+        retry = f"Retry-After: {answer.headers['Retry-After']}\r\n"
+        self._answer(HTTPStatus(answer.status_code), bytes(answer.body), retry)
+
     def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
+        self._answer(status, json.dumps({"error": message, "code": code}).encode())
+
+    def _answer(self, status: HTTPStatus, body: bytes, more: str = "") -> None:
         # h11 has no request that this would be the response to.
         self._head_is_here()
         if self.transport.is_closing():
             return
-        body = json.dumps({"error": message, "code": code}).encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\n"
             "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
+            f"{more}Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
 
 
 class HardenedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket whose pings are answered only while the answers are read."""
+    """A WebSocket whose pings have a rate, and whose peer may be slowed down."""
 
     async def run_asgi(self) -> None:
         """Run the application, and take a handshake that it answered over HTTP as complete."""
@@ -114,9 +160,47 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         self.app = answering
         await super().run_asgi()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The upgrade has begun."""
+        self._pings = Bucket(PINGS_PER_S)
+        self._heard_at = self.loop.time()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
+        door = _door(self.config)
+        if door is not None:
+            door.leave(self.transport)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sent."""
+        self._heard_at = self.loop.time()
+        super().data_received(data)
+
     def handle_ping(self) -> None:
         """Answer, or cut a peer that only asks."""
+        if self.close_sent:
+            return
+        if self._pings.take(1.0, self.loop.time()):
+            self._cut()
+            return
         super().handle_ping()
-        if self.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
-            # Not a close frame: it would wait behind the pongs that nobody reads.
-            self.transport.abort()
+
+    def keepalive_timeout(self) -> None:
+        """Let go who does not answer, but not who is slowed down: its pong waits to be read."""
+        silent_s = self.loop.time() - self._heard_at
+        patience_s = self.ping_timeout or 0.0
+        if self.read_paused or silent_s < patience_s:
+            self.pong_timer = self.loop.call_later(patience_s, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+
+    def _cut(self) -> None:
+        door = _door(self.config)
+        if door is not None and self.client is not None:
+            door.flooded(self.client[0], self.loop.time())
+        self.conn.fail(CLOSE_POLICY, "rate_limited")
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()

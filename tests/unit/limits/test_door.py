@@ -45,3 +45,24 @@ def test_without_limits_everybody_enters() -> None:
     door = Door(Allowance())
     assert all(door.enter(n, "192.0.2.1", 0.0) is None for n in range(5_000))
     assert len(door) == 5_000
+
+
+def test_those_who_are_turned_away_are_a_crowd_at_some_point() -> None:
+    """Who left is none of them any more."""
+    door = Door(Allowance(connections_per_address=1))
+    with capture_logs():
+        for number in range(SPARE + 2):
+            assert not door.crowded
+            door.enter(number, "192.0.2.1", 0.0)
+    assert door.crowded
+    door.leave(SPARE + 1)
+    assert not door.crowded
+
+
+def test_who_was_cut_for_a_flood_is_told_of() -> None:
+    """As one that said too much, by its address: who it was it had not said, or nobody asked."""
+    with capture_logs() as logs:
+        Door(Allowance()).flooded("192.0.2.1", 0.0)
+    assert [(line["limit"], line["kind"], line["address"]) for line in logs] == [
+        ("commands_per_connection", "connection", "192.0.2.1")
+    ]

@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from relay.limits import door as door_module
+from relay.limits.allowance import Allowance
+from relay.limits.bucket import BURST_S
+from relay.limits.door import Door
 from relay.server import server_config
-from relay.web.hardening import HEAD_BYTES_MAX, HEAD_DEADLINE_S, UNREAD_BYTES_MAX, HardenedHttp
+from relay.web.hardening import (
+    HEAD_BYTES_MAX,
+    HEAD_DEADLINE_S,
+    PINGS_PER_S,
+    HardenedHttp,
+    HardenedWebSocket,
+)
 from relay.web.listener import listen
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: relay\r\n"
@@ -154,10 +166,10 @@ async def test_a_large_head_within_the_limit_is_served(stage: Stage) -> None:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
+async def serving(app: ASGIApp, door: Door | None = None) -> AsyncIterator[int]:
     """Run uvicorn as the relay runs it; yields its port."""
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(app))
+    server = uvicorn.Server(server_config(app, door=door))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -198,6 +210,119 @@ async def test_a_flood_of_pings_is_cut_and_not_kept() -> None:
         flood = ping * 1_000
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001
         with pytest.raises(ConnectionError):
-            await flood_with(flood, writer, 100 * UNREAD_BYTES_MAX)
+            await flood_with(flood, writer, 100 * 1_048_576)
         await gone.wait()
         writer.close()
+
+
+# --- the door -------------------------------------------------------------------------------
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept a WebSocket and wait for its end; answer anything else with 204."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        return
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def say(port: int, data: bytes = REQUEST + b"\r\n") -> bytes:
+    """Connect, say this, and return all that is answered until the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    answered = await reader.read()
+    writer.close()
+    return answered
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("first", [b"", b"GET", UPGRADE], ids=["silent", "slow", "a WebSocket"])
+async def test_one_connection_too_many_is_told_so_until_another_leaves(first: bytes) -> None:
+    """Whatever the first one is: its place is free again once it is gone."""
+    door = Door(Allowance(connections_per_address=1))
+    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(first)
+        while len(door) < 1:  # noqa: ASYNC110 - a socket has no event for it
+            await asyncio.sleep(0.001)
+        head, _, body = (await say(port)).partition(END)
+        assert head.splitlines()[0] == b"HTTP/1.1 429 Too Many Requests"
+        assert b"Retry-After: 5" in head.splitlines()
+        assert json.loads(body) == {
+            "error": "your address has as many connections as it may; try again in 5 s",
+            "code": "rate_limited",
+            "limit": "connections_per_address",
+        }
+        assert (await say(port, UPGRADE)).startswith(b"HTTP/1.1 429 ")
+        writer.transport.abort()
+        while len(door):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        assert (await say(port, REQUEST + b"Connection: close" + END)).startswith(b"HTTP/1.1 204")
+
+
+async def test_who_is_turned_away_is_told_so_even_if_it_says_nothing() -> None:
+    """After a second; a connection that is merely cut tells nobody why."""
+    door = Door(Allowance(connections_per_address=1))
+    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+        _, first = await asyncio.open_connection("127.0.0.1", port)
+        assert (await say(port, b"")).startswith(b"HTTP/1.1 429 ")
+        first.close()
+
+
+async def test_a_crowd_that_is_turned_away_is_cut_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even to be refused takes a descriptor: of those there are so many and no more."""
+    monkeypatch.setattr(door_module, "SPARE", 2)
+    door = Door(Allowance(connections_per_address=1))
+    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+        open_ = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        reader, writer = open_[3]
+        writer.write(REQUEST)
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert [await reader.read() != b"" for reader, _ in open_[1:3]] == [True, True]
+        for _, writer in open_:
+            writer.close()
+
+
+async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read() -> None:
+    """Fifty at once are answered; of a flood each would cost a write. Close code 1008."""
+    door = Door(Allowance())
+    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+        async with connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as socket:
+            for _ in range(int(PINGS_PER_S * BURST_S)):
+                pong = await socket.ping()
+                await pong
+            for _ in range(int(PINGS_PER_S * BURST_S)):
+                with suppress(ConnectionClosed):
+                    _ = await socket.ping()
+            await socket.wait_closed()
+        assert (socket.close_code, socket.close_reason) == (1008, "rate_limited")
+        while len(door):  # noqa: ASYNC110 - a socket has no event for it
+            await asyncio.sleep(0.001)
+
+
+async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead() -> None:
+    """Its pong lies behind what was not read yet; one that is silent is let go as ever."""
+    config = server_config(echo)
+    config.load()
+    protocol = HardenedWebSocket(config, ServerState(), {}, asyncio.get_running_loop())
+    wire = Wire()
+    protocol.connection_made(wire)
+    closed = []
+    for paused, silent_s in ((True, 10.0), (False, 0.0), (False, 10.0)):
+        protocol.read_paused = paused
+        protocol._heard_at = protocol.loop.time() - silent_s  # noqa: SLF001 - else one would wait
+        protocol.keepalive_timeout()
+        closed.append(wire.closed)
+    assert closed == [False, False, True]
+    protocol.connection_lost(None)
