@@ -80,7 +80,6 @@ async def schemathesis(folder: Path, *arguments: str, hooks: str = "") -> tuple[
     return process.returncode or 0, output.decode()
 
 
-@pytest.mark.timeout(120)
 async def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
     """All checks, on all operations: examples, limits, nonsense, and calls that follow others."""
     async with admin_api(ROWS, live=BusyLive()) as api, running(api.app) as port:
@@ -91,7 +90,6 @@ async def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
     assert "Tested: 21" in output
 
 
-@pytest.mark.timeout(120)
 async def test_without_a_token_every_call_is_refused(tmp_path: Path) -> None:
     """Whatever is sent, the answer is 401 and nothing happens."""
     async with (
