@@ -38,6 +38,9 @@ SETTLE_S: Final = 2.0
 IDLE_S: Final = 6.0
 """A multiple of the pings' interval."""
 
+LOADED_S: Final = 2.0
+"""Of load before what is measured."""
+
 PACE_S: Final = 0.02
 """Between two chunks whose bytes are counted: so that each is acknowledged by itself."""
 
@@ -271,7 +274,7 @@ async def wire(chunks: int) -> Wire:
 
 async def load(streams: int, seconds: float, redis: Server | None) -> str:
     """Load a relay, and return one line of the table."""
-    options = Options((streams,), seconds, 2.0, 1, 35.0, 2)
+    options = Options((streams,), seconds, LOADED_S, 1, 35.0, 2)
     names = ("used_cpu_user", "used_cpu_sys", "total_net_input_bytes", "total_net_output_bytes")
     before = [await redis.info(name) for name in names] if redis else []
     run = await measure(
@@ -287,7 +290,7 @@ async def load(streams: int, seconds: float, redis: Server | None) -> str:
     if redis is None:
         return f"{line} | | |"
     after = [await redis.info(name) for name in names]
-    every = result.chunks * (seconds + 2.0) / seconds
+    every = result.chunks * (seconds + LOADED_S) / seconds
     user, system, read, written = ((b - a) / every for a, b in zip(before, after, strict=True))
     return f"{line} {(user + system) * 1e6:.0f} | {read:.0f} | {written:.0f} |"
 

@@ -13,6 +13,7 @@ async def test_every_size_is_measured_on_both_brokers(
     """A few of each: the figures mean nothing, but none is missing and no chunk is lost."""
     monkeypatch.setattr(sizes, "SETTLE_S", 0.0)
     monkeypatch.setattr(sizes, "IDLE_S", 0.1)
+    monkeypatch.setattr(sizes, "LOADED_S", 0.1)
     monkeypatch.setattr(sizes, "WARM", 1)
     await bench(count=2, chunks=3, seconds=0.3, rates=[2])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
