@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 from relay.admin.live import LiveStream
 from tests.support.admin import FakeLive, live_stream, lossy_row, trace_row
 from tests.support.admin_api import BEARER, admin_api
