@@ -151,7 +151,8 @@ def assert_row(row: Row, device: Device, total: int) -> None:
     assert row["sdk_content"] == row["sse_content"] == TURN.text
     # By arrival: what was sent again may come behind what follows it.
     assert sorted(point[0] for point in row["timeline"]) == everything
-    assert [point[4] for point in row["timeline"]] == [len(device.texts[n]) for n in everything]
+    lengths = {point[0]: point[4] for point in row["timeline"]}
+    assert lengths == {sequence: len(text) for sequence, text in device.texts.items()}
 
 
 async def test_a_bot_on_one_node_answers_a_device_on_the_other(pair: Pair) -> None:
