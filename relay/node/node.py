@@ -24,6 +24,7 @@ from relay.node.keyed_streams import KeyedStreams
 from relay.node.limits import limits_of
 from relay.node.live import NodeLive
 from relay.node.questions import Questions, Reply
+from relay.node.quota import Quota
 from relay.node.registry import Registry
 from relay.node.resumption import Resumption
 from relay.node.stream import NodeStream
@@ -76,6 +77,12 @@ class Node:
             lambda: figures_now(
                 self._registry, self._switchboard, tracer, timers=self._streams.timers
             )
+        )
+        self._quota = Quota(
+            streams_max=settings.streams_per_key,
+            readers_max=settings.readers_per_stream,
+            is_open=self._is_open,
+            count=self.metrics.limited,
         )
         books = Books(
             log=broker.log,
@@ -147,15 +154,21 @@ class Node:
         A user without a bot (`bot_id` None) and a bot that is not connected get a stream
         too: it ends at once with the outcome that says so, so that the device reads an
         answer and the trace has its row. What `reply` returns is said to a user without a bot
-        instead; the stream is open meanwhile. Raises `BrokerError` where no log can be made and
-        `LimitReached` while the node drains.
+        instead; the stream is open meanwhile. Raises `BrokerError` where no log can be made,
+        `LimitReached` while the node drains and `RateLimited` where the key has too many open.
         """
         if self._draining:
             raise LimitReached("the relay is restarting; ask again in a moment", retry_after_s=5.0)
+        self._quota.check_ask(access_key_id, self.now())
         stream = await self._questions.open(
             ask, bot_id=bot_id, access_key_id=access_key_id, reply=reply
         )
+        self._quota.opened(access_key_id, stream.stream_id, self.now())
         return stream.view
+
+    def _is_open(self, stream_id: str) -> bool:
+        stream = self._registry.get(stream_id)
+        return stream is not None and stream.finished_at is None
 
     async def subscribe(
         self,
@@ -173,12 +186,14 @@ class Node:
 
         `access_key_id` None means that a ticket for this stream was shown. Raises
         `UnknownStream`, also for a key that did not open the stream or has another `scope` by
-        now, and `PositionGone` where the stream has expired or the position is of another log.
+        now, `PositionGone` where the stream has expired or the position is of another log, and
+        `RateLimited` where it has too many readers.
         """
         await self._find(stream_id)
         if after is not None and self._registry.kept(stream_id) is None:
             await self._resumption.wait_for(stream_id, self.now())
         readership = self._registry.readable(stream_id, access_key_id, scope).readership
+        self._quota.check_reader(readership, access_key_id, self.now())
         if after is None or after.epoch != readership.view.epoch:
             return readership.subscribe(device, after=0, finished=False, reset=after is not None)
         state = await settle(self._log.describe(stream_id))
