@@ -60,7 +60,7 @@ async def run_all(scenarios: Sequence[Scenario], size: Size, path: Path | None) 
         else:
             shutil.rmtree(folder, ignore_errors=True)
         took = time.monotonic() - began
-        print(f"    {measured.result} in {took:.1f} s: {'; '.join(measured.figures)}", flush=True)
+        print(f"    {measured.result} in {took:.1f} s: {'; '.join(measured.told)}", flush=True)
         for line in [*measured.late, *measured.violations[:20]]:
             print(f"    {'! ' if line in measured.violations else '~ '}{line}", flush=True)
         failed += bool(measured.violations)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.rows import bots, kills, redis, weather
+from tests.faults.rows import bots, kills, redis, stores, weather
 from tests.faults.scenario import Scenario
 
 ALL: tuple[Scenario, ...] = (
@@ -10,4 +10,5 @@ ALL: tuple[Scenario, ...] = (
     *bots.SCENARIOS,
     *kills.SCENARIOS,
     *redis.SCENARIOS,
+    *stores.SCENARIOS,
 )

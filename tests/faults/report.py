@@ -25,7 +25,7 @@ COLUMNS = 6
 
 def row(scenario: Scenario, measured: Measured) -> str:
     """Return the row of one scenario."""
-    told = "; ".join([*measured.figures, *measured.violations[:2]])
+    told = "; ".join([*measured.told, *measured.violations[:2]])
     cells = (
         f"`{scenario.name}`",
         scenario.fault,

@@ -21,12 +21,26 @@ class Measured:
     """Where the relay has broken its word: the scenario has failed."""
     late: list[str] = field(default_factory=list)
     """Where a time or size was missed. It says something about this machine, too."""
+    streams: int = 0
+    sent: int = 0
+    lost: int = 0
 
-    def judged(self, verdict: Mapping[str, Any]) -> None:
-        """Take over what the ledger has found."""
+    @property
+    def told(self) -> list[str]:
+        """All figures; first of all what the ledger has counted."""
+        counted = f"{self.lost} of {self.sent:,} chunks lost in {self.streams:,} streams"
+        return [counted, *self.figures] if self.streams else self.figures
+
+    def judged(self, verdict: Mapping[str, Any], *, whole: bool = True) -> None:
+        """Take over what the ledger has found; `whole`: all answers must be."""
         self.violations += verdict["violations"]
-        self.figures.append(f"{verdict['sent']:,} chunks in {verdict['streams']:,} streams")
-        self.figures.append(f"{verdict['lost']} acknowledged lost")
+        self.streams += verdict["streams"]
+        self.sent += verdict["sent"]
+        self.lost += verdict["lost"]
+        self.need(verdict["lost"] == 0, f"{verdict['lost']} acknowledged chunks are lost")
+        if whole:
+            completed = verdict["outcomes"].get("completed", 0)
+            self.need(completed == verdict["streams"], f"not all whole: {verdict['outcomes']}")
 
     def need(self, holds: object, what: str) -> None:
         """A promise of the relay: say what is wrong where it does not hold."""

@@ -20,6 +20,7 @@ import httpx
 from relay.store.migrate import upgrade
 from relay.store.secrets import new_access_key, new_admin_token, new_sdk_token
 from relay.store.store import Store
+from tests.support.postgres import Postgres, running_postgres
 from tests.support.redis import RedisServer, running_redis
 from tests.support.server import BotSeed, RelayServer, Seed, environment
 
@@ -179,6 +180,12 @@ class Stage:
         """Start a Redis that has each write on the disk before it answers."""
         redis = running_redis(self.folder / "redis", *options)
         return await asyncio.to_thread(self.closing.enter_context, redis)
+
+    async def postgres(self) -> tuple[Postgres, str]:
+        """Start a PostgreSQL with an empty database; returns it and the database's URL."""
+        server = await asyncio.to_thread(self.closing.enter_context, running_postgres())
+        await asyncio.to_thread(server.run, "createdb", "faults")
+        return server, server.url("faults")
 
     # --- clients ------------------------------------------------------------------------
 

@@ -62,9 +62,9 @@ class Postgres:
         _run(self.user, program, *args, PGHOST=str(self.folder), PGUSER="relay")
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
-    """A server for the whole session."""
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Make and run a server for the length of the block."""
     user = _unprivileged_user()
     # Not pytest's own folder: a socket's path has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="relay-pg-"))
@@ -82,6 +82,13 @@ def postgres_server() -> Iterator[Postgres]:
             _run(user, "pg_ctl", "-D", data, "-m", "immediate", *wait, "stop")
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A server for the whole session."""
+    with running_postgres() as server:
+        yield server
 
 
 _numbers = count(1)

@@ -45,11 +45,12 @@ class Ledger:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._ports = setup.ports
+        """Where devices ask and read."""
         self._streams: list[Stream] = []
         self._by_id: dict[str, Stream] = {}
         self._early: dict[str, list[Callable[[Stream], None]]] = {}
         self._reading: set[asyncio.Task[None]] = set()
-        self.wire = Wire(setup.ports, self._heard, self._said, Random(setup.seed))
+        self.wire = Wire(list(setup.ports), self._heard, self._said, Random(setup.seed))
 
     # --- the wire -----------------------------------------------------------------------
 
@@ -74,34 +75,40 @@ class Ledger:
         """Carry out one command."""
         match name:
             case "relays":
-                self._ports[:] = given["ports"]
+                ports: list[int] = given["ports"]
+                self._ports[:] = ports
+                self.wire.ports[:] = given.get("bot_ports") or ports
             case "weather":
                 self.wire.weather = Weather(**given["weather"])
             case "abort":
                 return self._abort(given.get("share", 1.0))
             case "ask":
                 return await self._ask(given)
-            case "progress":
-                return self._progress()
             case "until":
                 return await self._until(given)
-            case "lines":
-                return {
-                    "open": len(self.wire.lines),
-                    "refused": self.wire.refused,
-                    "opened": [
-                        [e.token[-8:], e.opened_at, e.connected_at] for e in self.wire.opened
-                    ],
-                }
-            case "timeline":
-                return [_timeline(stream) for stream in self._streams]
             case "judge":
                 return await self._judge(given)
-            case "modules":
-                return sorted(sys.modules)
+            case "give_up":
+                for stream in self._streams:
+                    stream.given_up = True
+            case _:
+                return self._tell(name)
+        return None
+
+    def _tell(self, name: str) -> Any:
+        """Answer what is only a question."""
+        match name:
+            case "progress":
+                return self._progress()
+            case "lines":
+                lines = self.wire.opened
+                return [[line.token[-8:], line.opened_at, line.connected_at] for line in lines]
+            case "urls":
+                return {stream.stream_id: stream.url for stream in self._streams}
+            case "timeline":
+                return [_timeline(stream) for stream in self._streams]
             case _:
                 raise ValueError(f"no such command: {name}")
-        return None
 
     def _abort(self, share: float) -> int:
         lines = [line for line in self.wire.lines if self.wire.random.random() < share]

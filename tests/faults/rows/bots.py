@@ -23,7 +23,7 @@ async def reconnects(stage: Stage, size: Size) -> Measured:
     await stage.bots(ledger.url)
     random = Random(size.seed)
     aborted = 0
-    opened_before = len((await ledger.call("lines"))["opened"])
+    opened_before = len(await ledger.call("lines"))
     cuts: list[float] = []
     for times in size.of((1, 5, 20), (5,)):
         chunks = 60 + times * 40
@@ -33,26 +33,18 @@ async def reconnects(stage: Stage, size: Size) -> Measured:
             cuts.append(time.monotonic())
             aborted += await ledger.call("abort")
         await ledger.until(ended=True, timeout_s=90)
-    opened = (await ledger.call("lines"))["opened"][opened_before:]
-    # From each cut to the relay's `connected` of the connection that came next.
+    opened = (await ledger.call("lines"))[opened_before:]
+    # From the cut to the relay's `connected` of the connection that came next.
     resumed = [
-        min(connected for _, at, connected in opened if at >= cut and connected) - cut
-        for cut in cuts
-        if any(at >= cut and connected for _, at, connected in opened)
-    ]
-    all_resumed = [
         connected - max(cut for cut in cuts if cut <= at)
         for _, at, connected in opened
         if connected and any(cut <= at for cut in cuts)
     ]
     verdict = await ledger.call("judge", slack_s=1.0)
     measured.judged(verdict)
-    measured.need(verdict["lost"] == 0, f"{verdict['lost']} acknowledged chunks are lost")
-    not_whole = verdict["streams"] - verdict["outcomes"].get("completed", 0)
-    measured.need(not_whole == 0, f"answers that are not whole: {verdict['outcomes']}")
     measured.figures.append(f"{aborted} connections aborted")
     measured.need(resumed, "nobody came back")
-    measured.within("resume p99", percentile(all_resumed, 99), RESUME_S)
+    measured.within("resume p99", percentile(resumed, 99), RESUME_S)
     return measured
 
 
@@ -69,7 +61,7 @@ async def killed(stage: Stage, size: Size) -> Measured:
     await ledger.until(ended=True, timeout_s=GRACE_S + 20)
     timeline = await ledger.call("timeline")
     took = [end - at for stream in timeline for end in stream["ends"]]
-    measured.judged(await ledger.call("judge"))
+    measured.judged(await ledger.call("judge"), whole=False)
     outcomes = {outcome for stream in timeline for outcome in stream["outcomes"]}
     measured.need(outcomes == {"bot_gone"}, f"the ends say {outcomes}")
     measured.need(min(took) >= GRACE_S - 0.2, f"given up after {min(took):.2f} s already")

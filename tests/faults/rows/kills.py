@@ -39,13 +39,8 @@ async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
             cpu.append(cpu_s(relay.process.pid))
         await ledger.until(ended=True, timeout_s=90)
         verdict = await ledger.call("judge", slack_s=2.0)
-        measured.violations += verdict["violations"]
-        measured.need(verdict["lost"] == 0, f"{verdict['lost']} acknowledged chunks are lost")
-        whole = verdict["outcomes"].get("completed", 0)
-        measured.need(
-            whole == verdict["streams"], f"answers that are not whole: {verdict['outcomes']}"
-        )
-    measured.figures.append(f"{kills} kills under {len(stage.users)} answers, 0 acknowledged lost")
+        measured.judged(verdict)
+    measured.figures.append(f"{kills} kills under {len(stage.users)} answers")
     measured.figures.append(f"median {percentile(ready, 50):.2f} s, of it {max(cpu):.1f} s CPU")
     measured.within("ready again after at most", max(ready), READY_S)
     return measured

@@ -58,7 +58,7 @@ async def legacy_weather(stage: Stage, size: Size) -> Measured:
         await ledger.ask(stage.users, chunks=100, pause_ms=2.0)
         await ledger.until(ended=True, timeout_s=120)
     verdict = await ledger.call("judge", slack_s=1.0)
-    measured.judged(verdict)
+    measured.judged(verdict, whole=False)
     measured.figures.append(", ".join(f"{n} {o}" for o, n in sorted(verdict["outcomes"].items())))
     return measured
 
