@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from relay.app import FAREWELL_S, Relay, open_relay
 from relay.limits.door import Door
 from relay.logs import configure
+from relay.process import keep_memory_together
 from relay.settings import Settings
 from relay.web.hardening import (
     HEAD_BYTES_MAX,
@@ -49,6 +50,7 @@ def serve_on(
     for name in ("aiosqlite", "alembic", "sse_starlette", "urllib3", "uvicorn.error", "websockets"):
         # Below a warning they log every frame, chunk and row, and these hold what people say.
         logging.getLogger(name).setLevel(logging.WARNING)
+    keep_memory_together()
     asyncio.run(_serve(settings, listener, ready))
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import platform
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -31,6 +35,38 @@ def test_the_process_tells_what_it_costs() -> None:
     assert samples["process_resident_memory_bytes"] > 1e6
     assert samples["process_cpu_seconds_total"] > 0
     assert 0 < samples["process_open_fds"] < samples["process_max_fds"]
+
+
+HEAPS = """
+import ctypes, sys, threading
+from relay.process import keep_memory_together
+if sys.argv[1] == "together":
+    keep_memory_together()
+
+def grow():
+    kept = [ctypes.create_string_buffer(50_000) for _ in range(20)]
+    ready.wait()
+
+ready = threading.Barrier(9)
+for _ in range(8):
+    threading.Thread(target=grow).start()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b"w")))
+libc.fflush(None)
+ready.wait()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has heaps by thread")
+@pytest.mark.parametrize(("how", "heaps"), [("together", 1), ("apart", 2)])
+def test_threads_share_one_heap(how: str, heaps: int) -> None:
+    """Eight threads that keep memory: one heap, and by default more than one."""
+    done = subprocess.run(
+        [sys.executable, "-c", HEAPS, how], capture_output=True, text=True, check=True, timeout=30
+    )
+    found = done.stdout.count("<heap nr=")
+    assert found == 1 if heaps == 1 else found >= heaps
 
 
 def test_the_process_tells_what_it_is() -> None:
