@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench faults fuzz wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench soak durability faults fuzz wheel pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -44,6 +44,12 @@ fmt: dev ## format, and mend what the linter can
 
 bench: dev ## measure the latency that the relay adds
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: dev ## hold a relay under churn and judge whether it stays flat: MINUTES=30, REDIS=1
+	@exec $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30) $(if $(REDIS),--redis) $(ARGS)
+
+durability: dev ## kill processes and count what an ACK was worth: KILLS=30, ONLY=scene
+	@exec $(BIN)/python -m bench.durability --kills $(or $(KILLS),30) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 faults: dev ## break things under real processes: ONLY=name for one scenario, SHORT=1 as CI does, CHUNKS=3000000
 	@scripts/test-needs

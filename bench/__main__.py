@@ -77,11 +77,11 @@ async def measure(
         async with _yardstick(kind) as (base, pid):
             names = tuple(str(number) for number in range(streams))
             spec = _spec(kind, base, pid, names, names, "", options)
-            return Run(kind, streams, await _load(spec), None)
+            return Run(kind, streams, await load(spec), None)
     async with relay_process({**QUIET, **(settings or {})}, bots=streams) as relay:
         tokens, users = relay.sdk_tokens, relay.user_ids
         spec = _spec(kind, relay.base, relay.pid, tokens, users, relay.access_key, options)
-        result = await _load(spec)
+        result = await load(spec)
         return Run(kind, streams, result, await _inside(relay, spec))
 
 
@@ -123,7 +123,8 @@ async def _yardstick(kind: str) -> AsyncIterator[tuple[str, int]]:
         await server.wait()
 
 
-async def _load(spec: Spec) -> Result:
+async def load(spec: Spec) -> Result:
+    """Run the load generator, a process of its own, and return what it measured."""
     generator = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -32,7 +32,8 @@ OVER_S: Final = 30.0
 """By when every answer must have an end, since the kill."""
 
 _PIECE: Final = re.compile(r"<(\d+)>")
-_TIMES: Final = DeviceTimes(first_delay_s=0.05, delay_max_s=0.5, unknown_s=6.0, give_up_s=20.0)
+# A relay that has just started on a busy machine may know a stream some seconds later only.
+_TIMES: Final = DeviceTimes(first_delay_s=0.05, delay_max_s=0.5, unknown_s=20.0, give_up_s=20.0)
 
 Break = Callable[[Callable[[], None]], Awaitable[None]]
 """Kills something and brings it back; calls what it is given in between, while nothing can be

@@ -1,0 +1,80 @@
+"""A soak of seconds: every part of it runs, and what it tells is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from random import Random
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bench.soak.__main__ import CONNECTED, KEPT, PANELS, Options, limits, read_options, report
+from bench.soak.__main__ import soak as run_soak
+from bench.soak.chart import draw_soak
+from bench.soak.judge import Sample
+from bench.soak.wish import KINDS, Wish, draw_wish, is_whole, order_fault, read_wish
+
+
+async def test_a_crowd_comes_and_everything_it_opened_is_closed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Answers are read to their end, none is wrong, and nothing of a connection is left."""
+    monkeypatch.setattr("bench.soak.__main__.FORGOTTEN_S", 5.0)
+    options = Options(3.0, 1.0, 0.3, 6, 6, 200.0, redis=False, seed=3, chart=None)
+    found = await run_soak(options)
+    assert found.ledger.wrong == []
+    assert found.ledger.counts["read to the end: completed"] > 0
+    assert found.outcomes["completed"] > 0
+    assert [one.name for one in found.back if not one.back and one.name in CONNECTED] == []
+    told = report(found, options)
+    for name in (*(limit.name for limit in limits(2.0)), *CONNECTED, *KEPT):
+        assert f"| {name} |" in told
+
+
+def test_the_defaults_are_those_of_the_page() -> None:
+    """Half an hour, of which twelve minutes are the warm-up."""
+    options = read_options([])
+    assert (options.seconds, options.warmup_s, options.bots, options.devices) == (1800, 720, 12, 20)
+    assert read_options(["--minutes", "2", "--warmup", "1"]).warmup_s == 60
+
+
+def test_a_drawing_has_a_line_for_each_figure_within_its_panel() -> None:
+    """It is well-formed, and no point lies outside of the paper."""
+    names = [name for panel in PANELS for name in panel.names]
+    rng = Random(1)
+    made = [Sample(n * 2.0, {name: rng.uniform(0, 300) for name in names}) for n in range(900)]
+    drawn = str(draw_soak(made, PANELS, warmup_s=300.0, crowd_s=1700.0))
+    root = ET.fromstring(drawn)  # noqa: S314 - our own
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    paths = re.findall(r'd="M([^"]+)" class="line', drawn)
+    assert len(paths) == len(names)
+    for path in paths:
+        places = [tuple(map(float, place.split())) for place in path.split("L")]
+        assert all(0 <= x <= width / 2 and 0 <= y <= height for x, y in places)
+
+
+def test_a_wish_is_read_as_it_was_written() -> None:
+    """Through the words of a question."""
+    rng = Random(5)
+    for _ in range(200):
+        wish = draw_wish(rng)
+        assert wish.kind in KINDS
+        assert read_wish(str(wish)) == wish
+
+
+def test_a_text_that_is_not_whole_is_found() -> None:
+    """A piece that is missing, there twice, or out of order."""
+    pieces = Wish("whole", 4, 0.0).pieces
+    assert is_whole("".join(pieces))
+    assert not is_whole("".join(pieces[:-1]))
+    assert not is_whole("")
+    assert order_fault("".join(pieces)) == ""
+    assert order_fault("".join([*pieces, pieces[0]])) == "piece 0 behind piece 3"
+    assert order_fault("".join([pieces[1], pieces[0]])) == "piece 0 behind piece 1"
+
+
+def test_the_drawing_of_the_page_is_one_of_a_soak() -> None:
+    """docs/soak.svg has the panels that the code draws."""
+    drawn = (Path(__file__).parents[3] / "docs" / "soak.svg").read_text()
+    assert all(f">{panel.title}<" in drawn for panel in PANELS)
