@@ -141,6 +141,24 @@ async def test_what_one_node_appends_wakes_a_reader_on_another(nodes: Nodes) -> 
         assert list(await settle(b.log.read(STREAM, entry.offset - 1, 10))) == [entry]
 
 
+async def test_a_log_that_was_made_here_and_claimed_elsewhere_wakes_its_reader(
+    nodes: Nodes,
+) -> None:
+    """A device asks here, its bot is there: every entry wakes, though this node appends none."""
+    a, b = await nodes.node("a"), await nodes.node("b")
+    News(a)
+    await settle(a.log.create(META))
+    woken = asyncio.Event()
+    a.log.watch(STREAM, woken.set)
+    claimed = await settle(b.log.claim(STREAM))
+    for entry in (CHUNK, END):
+        await append(b, claimed.fence, entry)
+        async with asyncio.timeout(TIMEOUT_S):
+            while not list(await settle(a.log.read(STREAM, entry.offset - 1, 10))):
+                await woken.wait()
+                woken.clear()
+
+
 async def test_a_drop_wakes_readers_on_other_nodes(nodes: Nodes) -> None:
     """They learn that nothing more will come."""
     a, b = await nodes.node("a"), await nodes.node("b")

@@ -28,6 +28,7 @@ from relay.broker.redis.readers import Readers
 from relay.broker.redis.scripts import load_scripts
 from relay.broker.redis.shards import Shards, open_shards
 from relay.broker.redis.watchers import Watchers
+from relay.broker.redis.writers import Writers
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,12 @@ async def open_redis(url: str, options: RedisOptions) -> AsyncIterator[RedisBrok
     if options.wait_replicas:
         confirmation = Confirmation(options.wait_replicas, options.wait_s)
     shards = await open_shards(url, keys, confirmation)
-    readers = Readers(shards, keys)
-    hints = Hints(shards, keys, readers, node_id=node_id)
     ttl_s = options.stream_ttl_s
+    readers = Readers(shards, keys, scripts, node_id=node_id, ttl_s=ttl_s)
+    hints = Hints(shards, keys, readers, node_id=node_id)
     now = asyncio.get_running_loop().time
-    watchers = Watchers(readers, keys, now=now, ttl_s=ttl_s)
+    watchers = Watchers(readers, now=now, ttl_s=ttl_s)
+    writers = Writers(readers, keys, now=now, ttl_s=ttl_s)
     nodes = RedisNodes(
         shards,
         keys,
@@ -90,7 +92,7 @@ async def open_redis(url: str, options: RedisOptions) -> AsyncIterator[RedisBrok
         stream_ttl_s=ttl_s,
     )
     level = "redis+wait" if confirmation else "redis"
-    log = RedisLog(shards, keys, scripts, watchers, nodes, durability=level, ttl_s=ttl_s)
+    log = RedisLog(shards, keys, scripts, watchers, writers, nodes, durability=level, ttl_s=ttl_s)
     mailbox = RedisMailbox(
         shards, keys, scripts, readers, hints, node_id=node_id, ttl_s=options.node_ttl_s
     )
@@ -99,6 +101,7 @@ async def open_redis(url: str, options: RedisOptions) -> AsyncIterator[RedisBrok
         hints.start()
         yield RedisBroker(log, mailbox, nodes, shards)
     finally:
+        await watchers.close()
         await readers.close()
         await mailbox.close()
         await nodes.close()

@@ -1,12 +1,15 @@
--- Forgets a log. A blocked XREAD does not notice that its key is gone, so the log's readers,
--- on any node, are left a tombstone behind the last entry.
--- KEYS: meta, log, held, notes, reports
--- ARGV: time to live of the tombstone (ms)
-if redis.call('EXISTS', KEYS[1]) == 0 then
+-- Forgets a log, and tells those who read it on other nodes.
+-- KEYS: meta, log, held, notes, reports, then the bell of every other node that reads the stream
+-- ARGV: the nodes that read (as far as the caller knows), stream, length of a bell
+local readers = redis.call('HGET', KEYS[1], 'readers')
+if not readers then
     return { 'unknown' }
 end
-local last = redis.call('XLEN', KEYS[2])
-redis.call('DEL', unpack(KEYS))
-redis.call('XADD', KEYS[2], last .. '-1', 'dropped', '1')
-redis.call('PEXPIRE', KEYS[2], ARGV[1])
+if readers ~= ARGV[1] then
+    return { 'readers', readers }
+end
+redis.call('DEL', unpack(KEYS, 1, 5))
+for bell = 6, #KEYS do
+    redis.call('XADD', KEYS[bell], 'NOMKSTREAM', 'MAXLEN', '~', ARGV[3], '*', 'stream', ARGV[2])
+end
 return { 'ok' }

@@ -101,6 +101,6 @@ class Keys:
         """Stream: what other nodes tell a node."""
         return self._key(NODES, "hints", node_id)
 
-    def wake(self, bucket: int) -> bytes:
-        """Stream: an entry interrupts this node's reader."""
-        return self._key(bucket, "wake", self._node_id)
+    def bell(self, bucket: int, node_id: str | None = None) -> bytes:
+        """Stream: what other nodes append to logs that a node (None: this one) reads."""
+        return self._key(bucket, "bell", node_id or self._node_id)

@@ -1,9 +1,9 @@
 """`CommandMailbox` and `Presence` on Redis.
 
 Who listens for a bot stands in a hash, with a fence and a time when it counts as dead. Each node
-has a stream for its letters, one in each bucket, so that posting is one script: it looks whether
-the node still listens for the bot and adds the letter, or does neither. A node that dies is
-offline when its time is over.
+has a stream for its letters, on a cluster one in each bucket, so that posting is one script: it
+looks whether the node still listens for the bot and adds the letter, or does neither. A node that
+dies is offline when its time is over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from relay.broker.redis.tasks import end
 from relay.errors import BrokerUnavailable
 
 LETTERS_MAX = 1000
-"""How many letters may wait for one node in one bucket: it reads them at once, or it is dead."""
+"""How many letters may wait in one such stream: its node reads them at once, or it is dead."""
 
 MAIL_TTL_S = 60.0
 """How long letters wait for a node that reads none."""
@@ -78,6 +78,7 @@ class RedisMailbox:
         self._beginning: defaultdict[int, int] = defaultdict(int)
         self._early: list[tuple[int, Letter]] = []
         self._open: set[int] = set()
+        self._boxes: set[int] = set()
         self._refreshing: asyncio.Task[None] | None = None
         self._logger = structlog.get_logger("relay.broker.redis")
 
@@ -126,15 +127,16 @@ class RedisMailbox:
             listener.replaced()
 
     def _open_box(self, bucket: int) -> None:
-        if bucket not in self._open:
-            self._open.add(bucket)
-            take = partial(self._take, bucket)
-            self._readers.follow(bucket, self._keys.mail(bucket), START, take)
+        self._open.add(bucket)
+        box = self._readers.group(bucket)
+        if box not in self._boxes:
+            self._boxes.add(box)
+            self._readers.follow(box, self._keys.mail(box), START, partial(self._take, box))
         if self._refreshing is None:
             loop = asyncio.get_running_loop()
             self._refreshing = loop.create_task(self._refresh(), context=Context())
 
-    def _take(self, bucket: int, records: Sequence[Record]) -> None:
+    def _take(self, box: int, records: Sequence[Record]) -> None:
         for record in records:
             fields = record.fields
             letter = Letter(int(fields[b"bot"]), decode(fields[b"stream"]), fields[b"payload"])
@@ -143,8 +145,8 @@ class RedisMailbox:
             # All up to the last one: where this is lost, the next one makes up for it.
             milliseconds, _, number = records[-1].id.decode().partition("-")
             first_to_keep = f"{milliseconds}-{int(number) + 1}"
-            calls = self._shards.of(bucket).calls
-            calls.tell("XTRIM", self._keys.mail(bucket), "MINID", first_to_keep)
+            calls = self._shards.of(box).calls
+            calls.tell("XTRIM", self._keys.mail(box), "MINID", first_to_keep)
 
     def _deliver(self, fence: int, letter: Letter) -> None:
         listener = self._listeners.get(letter.bot_id)
@@ -168,7 +170,8 @@ class RedisMailbox:
             if not found:
                 return False
             (_, fence, node), *_ = found
-            keys = (self._keys.bots(bucket), self._keys.mail(bucket, decode(node)))
+            mail = self._keys.mail(self._readers.group(bucket), decode(node))
+            keys = (self._keys.bots(bucket), mail)
             args = (letter.bot_id, fence, node, LETTERS_MAX, round(MAIL_TTL_S * 1000))
             fields: tuple[Argument, ...] = (
                 *("bot", letter.bot_id, "fence", fence),
@@ -226,7 +229,8 @@ class RedisMailbox:
         calls = self._shards.of(bucket).calls
         keys = (self._keys.bots(bucket), self._keys.fences(bucket))
         args = (self._node_id, round(self._ttl_s * 1000), *pairs)
-        kept = calls.call("PEXPIRE", self._keys.mail(bucket), round(MAIL_TTL_S * 1000))
+        mail = self._keys.mail(self._readers.group(bucket))
+        kept = calls.call("PEXPIRE", mail, round(MAIL_TTL_S * 1000))
         lost: Reply = await calls.run(self._scripts.refresh, keys, args)
         await kept
         for name in cast("list[bytes]", lost):

@@ -4,8 +4,8 @@ A reader always asks for what lies behind the last id that it has seen, never fo
 was added while it was away, it gets in its next reply. So it may lose its connection, or Redis
 may restart, and nothing is lost. Pub/sub has no such place to go on from.
 
-It is interrupted by an entry in a stream of its own, which is one of those that it reads. So an
-interruption cannot come too early, as a `CLIENT UNBLOCK` may.
+One of the streams is its node's bell (see `readers`). An entry there also interrupts it, so that it
+reads other streams too; so an interruption cannot come too early, as a `CLIENT UNBLOCK` may.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ BLOCK_S = 5.0
 REPLY_TIMEOUT_S = BLOCK_S + 2.5
 """A client's timeout below the time that the server may block would be an error each time."""
 
-ENTRIES_MAX = 256
+BELL_LENGTH = 1024
+"""How many entries a bell keeps at least. A reply of so many may lack some."""
+
+ENTRIES_MAX = BELL_LENGTH
 """How many entries of each stream one reply brings."""
 
 PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 1.0
 """How long after a failure it tries again: the first time, doubled up to the last."""
 
-LINGER_S = 0.000_02
-LINGER_MAX_S = 0.005
-"""How long it waits for each stream that it reads, and at most, before it asks again.
-
-Every command names all streams. Without a pause each entry would cost what all streams cost.
-"""
+LINGER_S = 0.001
+"""How long it waits before it asks again, so that a busy node's entries come in batches."""
 
 START = b"0-0"
 
@@ -59,7 +58,7 @@ Deliver = Callable[[Sequence[Record]], None]
 """Takes the records behind those before, in order.
 
 None at all: the connection was lost, and what happened meanwhile (the key may be gone), no record
-may say.
+may say; or a bell had more than it keeps.
 """
 
 
@@ -73,28 +72,29 @@ class Reader:
     """Reads all streams that are followed, over one connection.
 
     `connect(connected)` makes the client, which calls `connected()` for each new connection,
-    `wake()` adds an entry to the stream `wake_key`, and `troubled()` is told of every failure.
-    All keys must be of one slot, where there are slots.
+    `rung()` takes what is added to the stream `bell`, `wake()` adds an entry to it that says
+    nothing, and `troubled()` is told of every failure. All keys must be of one slot, where there
+    are slots.
     """
 
     def __init__(
         self,
         *,
-        wake_key: bytes,
+        bell: bytes,
+        rung: Deliver,
         connect: Callable[[Callable[[], None]], Redis],
         wake: Callable[[], None],
         troubled: Callable[[], None],
     ) -> None:
-        self._wake_key = wake_key
+        self._bell = _Followed(START, rung)
+        self._followed = {bell: self._bell}
         self._connect = connect
         self._wake = wake
         self._troubled = troubled
-        self._followed: dict[bytes, _Followed] = {}
         self._connections = 0
         self._blocked = False
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._logger = structlog.get_logger("relay.broker.redis")
+        self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     def follow(self, key: bytes, after: bytes, deliver: Deliver) -> Callable[[], None]:
         """Deliver what is added to the stream behind the id `after`; returns what stops it.
@@ -102,11 +102,7 @@ class Reader:
         A key is followed once at a time.
         """
         mine = self._followed[key] = _Followed(after, deliver)
-        self._news.set()
-        if self._task is None:
-            loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._run(), context=Context())
-        elif self._blocked:
+        if self._blocked:
             self._blocked = False  # once is enough
             self._wake()
 
@@ -122,12 +118,12 @@ class Reader:
             self._connections = 0
             client = self._connect(self._connected)
             try:
-                woken = START
                 while True:
-                    woken = await self._read(client, woken)
+                    await self._read(client)
                     pause_s = PAUSE_FIRST_S
             except (RedisError, OSError) as error:
                 self._logger.warning("redis_reader_interrupted", reason=describe(error))
+                self._rewind()
             except Exception:
                 # A bug in one that is delivered to must not silence all the others for ever.
                 self._logger.exception("redis_reader_failed")
@@ -147,13 +143,16 @@ class Reader:
         for followed in tuple(self._followed.values()):
             followed.deliver(())
 
-    async def _read(self, client: Redis, woken: bytes) -> bytes:
-        """Take one reply; returns the newest id of our own stream."""
-        while not self._followed:
-            self._news.clear()
-            await self._news.wait()
-        asked = {self._wake_key: woken}
-        asked.update((key, followed.seen) for key, followed in self._followed.items())
+    def _rewind(self) -> None:
+        """Hear the bell again from its beginning.
+
+        Another server may go on with it now, and by its clock what it adds may be older.
+        """
+        self._bell.seen = START
+
+    async def _read(self, client: Redis) -> None:
+        """Take one reply."""
+        asked = {key: followed.seen for key, followed in self._followed.items()}
         command = ("XREAD", "COUNT", ENTRIES_MAX, "BLOCK", round(BLOCK_S * 1000), "STREAMS")
         self._blocked = True
         call = client.execute_command(*command, *asked, *asked.values())  # type: ignore[no-untyped-call]
@@ -161,16 +160,13 @@ class Reader:
         reply = await cast("Awaitable[list[tuple[bytes, list[tuple[bytes, Any]]]]]", call)
         self._blocked = False
         for key, entries in reply:
-            if key == self._wake_key:
-                woken = entries[-1][0]
-            else:
-                self._hand_over(key, asked[key], entries)
+            self._hand_over(key, asked[key], entries)
         if self._connections > 1:
             # The client has replaced a broken connection by itself.
             self._connections = 1
+            self._rewind()
             self._interrupted()
-        await asyncio.sleep(min(LINGER_S * len(asked), LINGER_MAX_S))
-        return woken
+        await asyncio.sleep(LINGER_S)
 
     def _hand_over(
         self, key: bytes, asked: bytes, entries: list[tuple[bytes, dict[bytes, bytes]]]
@@ -180,9 +176,11 @@ class Reader:
             # It was stopped meanwhile, and perhaps followed anew from another place.
             return
         followed.seen = entries[-1][0]
-        followed.deliver([Record(record_id, fields) for record_id, fields in entries])
+        if followed is self._bell and len(entries) >= BELL_LENGTH:
+            followed.deliver(())
+        else:
+            followed.deliver([Record(record_id, fields) for record_id, fields in entries])
 
     async def close(self) -> None:
         """Stop reading. Nobody is told anything more."""
-        self._followed.clear()
         await end(self._task)

@@ -12,26 +12,23 @@ from relay.protocol.events import Entry, EntryKind, HeldChunk
 from relay.wire.entry import from_fields, held_from_fields, held_to_fields, to_fields
 from relay.wire.jsontext import JsonValue, dumps, loads
 
-EPOCH = b"epoch"
-FENCE = b"fence"
+READERS = b"readers"
 
 
 def append_arguments(
-    fence: int,
-    offset: int,
-    ttl_ms: int,
-    entries: Sequence[Entry],
-    held: Sequence[HeldChunk],
-    notes: Notes,
+    entries: Sequence[Entry], held: Sequence[HeldChunk], notes: Notes, *, may_hold: bool
 ) -> list[Argument]:
-    """Return what `append.lua` takes."""
-    args: list[Argument] = [fence, offset, ttl_ms, *note_arguments(notes), len(held)]
+    """Return what `append.lua` takes of the chunks. `may_hold`: some may be held there already."""
+    args: list[Argument] = [*note_arguments(notes), len(held)]
     for chunk in held:
         fields: dict[str, JsonValue] = {**held_to_fields(chunk)}
         # As JSON, because it may hold half of a surrogate pair.
         args += (chunk.sequence, dumps(fields))
-    chunks = [entry for entry in entries if entry.kind is EntryKind.CHUNK]
-    sequences = [entry.sequence for entry in chunks if entry.sequence is not None]
+    sequences = [
+        entry.sequence
+        for entry in entries
+        if may_hold and entry.kind is EntryKind.CHUNK and entry.sequence is not None
+    ]
     args += (len(sequences), *sequences)
     for entry in entries:
         flat = [encode(text) for field in to_fields(entry).items() for text in field]
@@ -58,6 +55,7 @@ def meta_arguments(meta: StreamMeta, epoch: str, node_id: str) -> list[Argument]
         "epoch": epoch,
         "fence": "1",
         "node": node_id,
+        "readers": node_id,
     }
     if meta.bot_id is not None:
         fields["bot_id"] = str(meta.bot_id)
@@ -88,6 +86,11 @@ def read_meta(reply: Reply) -> tuple[StreamMeta, str, int]:
         opened_at=float(fields["opened_at"]),
     )
     return meta, fields["epoch"], int(fields["fence"])
+
+
+def readers_of(reply: Reply) -> bytes:
+    """Return who reads the log of such an `HGETALL`, as it is stored."""
+    return _pairs(cast("list[bytes]", reply)).get(READERS, b"")
 
 
 def read_state(reply: Reply) -> LogState | None:

@@ -31,7 +31,9 @@ class Scripts:
     describe: Script
     drop: Script
     ended: Script
+    follow: Script
     read: Script
+    unfollow: Script
 
     listen: Script
     listeners: Script

@@ -1,27 +1,35 @@
 """Who waits for which log to grow on this node, and how they learn of it.
 
-What this node appends itself wakes them at once; what another one appends comes by the reader.
-Both say up to which offset the log goes, so whoever was woken by the first is not woken again by
-the second.
+What this node appends itself wakes them at once; what another one appends rings this node's bell.
+As long as a log is *certain*, nothing can be added to it unheard, so a reader that has everything
+asks nobody. Where something may have been missed (a connection that broke, a reply that was lost),
+the log is in doubt: readers ask Redis, until this node has joined those that are rung for it anew,
+which tells how far the log goes.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
-from relay.broker.redis.keys import Keys, bucket_of_stream
+from relay.broker.redis.keys import bucket_of_stream, decode
 from relay.broker.redis.reader import Record
-from relay.broker.redis.readers import Readers
+from relay.broker.redis.readers import Joined, Readers
 from relay.broker.redis.records import read_entry
-from relay.errors import UnknownStream
+from relay.broker.redis.tasks import end
+from relay.errors import BrokerUnavailable, UnknownStream
 from relay.protocol.events import Entry
+from relay.wire.entry import MalformedEntry
 
 TAIL_MAX = 32
 """How many of the newest entries of a log that is watched are kept, to be read without asking."""
+
+JOIN_RETRY_S = 0.2
 
 Wake = Callable[[], None]
 
@@ -30,13 +38,16 @@ Wake = Callable[[], None]
 class _Known:
     """A log that exists, as far as this node knows."""
 
-    stored: int
-    """It goes at least up to this offset."""
     touched_at: float
-    announced: int = 0
-    """Everybody who watches was woken for this offset, or came later."""
+    epoch: bytes = b""
+    """Empty where it is not known yet."""
+    stored: int = 0
+    """Everybody who watches was woken for the entries up to this offset, or came later."""
+    certain: bool = False
+    """Whether this node hears of every entry behind `stored`."""
+    doubts: int = 0
+    """How often something may have been missed."""
     watchers: dict[int, Wake] = field(default_factory=dict)
-    unfollow: Callable[[], None] | None = None
     tail: deque[Entry] = field(default_factory=partial(deque, maxlen=TAIL_MAX))
     """The newest entries without a hole, while somebody watches."""
 
@@ -49,6 +60,22 @@ class _Known:
                 self.tail.clear()
             self.tail.append(entry)
 
+    def advance(self, stored: int) -> None:
+        """The log goes up to this offset."""
+        if stored > self.stored:
+            self.stored = stored
+            self.wake_all()
+
+    def doubt(self) -> None:
+        """Something may have been missed."""
+        self.certain = False
+        self.doubts += 1
+
+    def wake_all(self) -> None:
+        """Let everybody look."""
+        for wake in tuple(self.watchers.values()):
+            wake()
+
 
 class Watchers:
     """The logs that this node has met, and who watches them.
@@ -56,99 +83,70 @@ class Watchers:
     `now()` is in seconds. A log that was not met for `ttl_s` has expired, and is forgotten.
     """
 
-    def __init__(
-        self, readers: Readers, keys: Keys, *, now: Callable[[], float], ttl_s: float
-    ) -> None:
+    def __init__(self, readers: Readers, *, now: Callable[[], float], ttl_s: float) -> None:
         self._readers = readers
-        self._keys = keys
         self._now = now
         self._ttl_s = ttl_s
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._number = 0
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        """What joins or leaves just now: one for each log, or one might undo the other."""
+        readers.on_ring(self._rung)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def learn(self, stream_id: str, stored: int) -> None:
-        """A log exists, and goes at least up to the offset `stored`."""
-        known = self._known.get(stream_id)
-        now = self._now()
-        if known is None:
-            self._known[stream_id] = _Known(stored, now)
-            self._forget_expired(now)
-        else:
+    # --- what is known ---------------------------------------------------------------------
+
+    def learn(self, stream_id: str, stored: int, epoch: str = "") -> None:
+        """A log exists, and goes at least up to the offset `stored`, as somebody has seen."""
+        known = self._touch(stream_id, epoch)
+        if not known.watchers:
             known.stored = max(known.stored, stored)
-            known.touched_at = now
-            self._known.move_to_end(stream_id)
 
-    def watch(self, stream_id: str, wake: Wake) -> Callable[[], None]:
-        """Call `wake` after every announcement. Raises `UnknownStream` where it was not met."""
-        known = self._known.get(stream_id)
-        if known is None:
-            raise UnknownStream(stream_id)
-        self._number += 1
-        mine = self._number
-        known.watchers[mine] = wake
-        if known.unfollow is None:
-            known.announced = known.stored
-            known.unfollow = self._readers.follow(
-                bucket_of_stream(stream_id),
-                self._keys.log(stream_id),
-                f"{known.stored}-0".encode(),
-                partial(self._read, stream_id, known),
-            )
+    def made(self, stream_id: str, epoch: str) -> None:
+        """A log was made here. It is empty, and its hash names this node as one that reads it."""
+        self.forget(stream_id)
+        self._readers.listen(bucket_of_stream(stream_id))
+        self._touch(stream_id, epoch).certain = True
 
-        def stop() -> None:
-            known.watchers.pop(mine, None)
-            if not known.watchers and known.unfollow is not None:
-                known.unfollow()
-                known.unfollow = None
-                known.tail.clear()
-
-        return stop
-
-    def peek(self, stream_id: str, after: int, limit: int) -> list[Entry]:
-        """Return entries behind an offset, at most `limit`; none where they must be asked for."""
-        known = self._known.get(stream_id)
-        if known is None or not known.tail:
-            return []
-        skipped = after + 1 - known.tail[0].offset
-        return [] if skipped < 0 else list(islice(known.tail, skipped, skipped + limit))
+    def found(self, stream_id: str, epoch: str, stored: int) -> None:
+        """A log goes up to this offset."""
+        self._touch(stream_id, epoch).advance(stored)
 
     def announce(self, stream_id: str, entries: Sequence[Entry]) -> None:
-        """The log has grown by these entries."""
-        stored = entries[-1].offset
-        self.learn(stream_id, stored)
-        known = self._known[stream_id]
+        """This node has appended these entries."""
+        known = self._touch(stream_id, "")
         if known.watchers:
             known.keep(entries)
-        if stored > known.announced:
-            known.announced = stored
-            _wake_all(known)
+        known.advance(entries[-1].offset)
+
+    def doubt(self, stream_id: str) -> None:
+        """Nobody knows whether an append of this node was done."""
+        known = self._known.get(stream_id)
+        if known is not None:
+            known.doubt()
+            self._join(stream_id, known)
 
     def forget(self, stream_id: str) -> None:
         """The log is gone. Whoever watches it is woken, to find that out."""
         known = self._known.pop(stream_id, None)
         if known is not None:
-            if known.unfollow is not None:
-                known.unfollow()
-                known.unfollow = None
-            _wake_all(known)
+            known.wake_all()
             known.watchers.clear()
 
-    def _read(self, stream_id: str, known: _Known, records: Sequence[Record]) -> None:
-        if self._known.get(stream_id) is not known:
-            return
-        if not records:
-            # The connection was lost. The log may have gone with it, and no record will say so.
-            known.tail.clear()
-            _wake_all(known)
-            return
-        offset, _, number = records[-1].id.partition(b"-")
-        if number != b"0":
-            self.forget(stream_id)  # a tombstone
-        elif int(offset) > known.announced:
-            self.announce(stream_id, [read_entry(record.fields) for record in records])
+    def _touch(self, stream_id: str, epoch: str) -> _Known:
+        now = self._now()
+        known = self._known.get(stream_id)
+        if known is None:
+            known = self._known[stream_id] = _Known(now)
+            self._forget_expired(now)
+        else:
+            known.touched_at = now
+            self._known.move_to_end(stream_id)
+        if epoch and not known.epoch:
+            known.epoch = epoch.encode()
+        return known
 
     def _forget_expired(self, now: float) -> None:
         while self._known:
@@ -161,7 +159,146 @@ class Watchers:
             else:
                 del self._known[stream_id]
 
+    # --- who watches -----------------------------------------------------------------------
 
-def _wake_all(known: _Known) -> None:
-    for wake in tuple(known.watchers.values()):
-        wake()
+    def watch(self, stream_id: str, wake: Wake) -> Callable[[], None]:
+        """Call `wake` when the log has grown. Raises `UnknownStream` where it was not met."""
+        known = self._known.get(stream_id)
+        if known is None:
+            raise UnknownStream(stream_id)
+        self._number += 1
+        mine = self._number
+        known.watchers[mine] = wake
+        self._readers.listen(bucket_of_stream(stream_id))
+        if not known.certain:
+            self._join(stream_id, known)
+
+        def stop() -> None:
+            known.watchers.pop(mine, None)
+            if not known.watchers:
+                known.tail.clear()
+
+        return stop
+
+    def peek(
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
+    ) -> list[Entry] | None:
+        """Return the entries behind an offset, at most `limit`; None where they must be asked for.
+
+        An empty list: there are none, and `wake` is called when there are.
+        """
+        known = self._known.get(stream_id)
+        if known is None or (epoch is not None and known.epoch != epoch.encode()):
+            return None
+        tail = known.tail
+        if tail and tail[0].offset <= after + 1 <= tail[-1].offset:
+            skipped = after + 1 - tail[0].offset
+            return list(islice(tail, skipped, skipped + limit))
+        return [] if known.certain and after >= known.stored else None
+
+    # --- what other nodes append ------------------------------------------------------------
+
+    def _rung(self, group: int, records: Sequence[Record]) -> None:
+        if not records:
+            self._interrupted(group)
+            return
+        grown: dict[str, int] = {}
+        for record in records:
+            stream = record.fields.get(b"stream")
+            if stream is None:
+                continue  # it only interrupts the wait
+            stream_id = decode(stream)
+            known = self._known.get(stream_id)
+            if known is None or not known.watchers:
+                self._leave(stream_id, known)
+            elif record.fields.get(b"epoch") != known.epoch:
+                # It is gone, or of another time, or its epoch is not known yet.
+                known.doubt()
+                self._join(stream_id, known)
+            elif (offset := int(record.fields[b"offset"])) > max(
+                known.stored, grown.get(stream_id, 0)
+            ):
+                grown[stream_id] = offset
+                known.keep(_entries(record))
+        for stream_id, offset in grown.items():
+            self._known[stream_id].advance(offset)
+
+    def _interrupted(self, group: int) -> None:
+        """The connection was lost, and the logs and their readers' names may have gone with it."""
+        for stream_id, known in tuple(self._known.items()):
+            if self._readers.group(bucket_of_stream(stream_id)) == group:
+                known.doubt()
+                known.tail.clear()
+                if known.watchers:
+                    known.wake_all()
+                    self._join(stream_id, known)
+
+    def _join(self, stream_id: str, known: _Known) -> None:
+        if known.watchers:
+            self._begin(stream_id, self._joining(stream_id))
+
+    def _leave(self, stream_id: str, known: _Known | None) -> None:
+        if known is not None:
+            known.certain = False
+        self._begin(stream_id, self._leaving(stream_id))
+
+    def _begin(self, stream_id: str, work: Coroutine[None, None, None]) -> None:
+        if stream_id in self._busy:
+            work.close()  # what is under way looks again when it is done
+            return
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._busy[stream_id] = task
+        task.add_done_callback(partial(self._done, stream_id), context=Context())
+
+    def _done(self, stream_id: str, task: asyncio.Task[None]) -> None:
+        del self._busy[stream_id]
+        known = self._known.get(stream_id)
+        if not task.cancelled() and known is not None and not known.certain:
+            self._join(stream_id, known)
+
+    async def _joining(self, stream_id: str) -> None:
+        """Join once, as long as somebody watches. What was doubted meanwhile is done again."""
+        known = self._known.get(stream_id)
+        if known is None:
+            return
+        doubts = known.doubts
+        try:
+            joined = await self._readers.join(stream_id)
+        except BrokerUnavailable:
+            await asyncio.sleep(JOIN_RETRY_S)
+            return
+        if self._known.get(stream_id) is not known or known.doubts != doubts:
+            return
+        if joined is None:
+            self.forget(stream_id)
+        else:
+            self._joined(known, joined)
+
+    def _joined(self, known: _Known, joined: Joined) -> None:
+        if known.epoch and known.epoch != joined.epoch:
+            known.tail.clear()
+            known.stored = 0
+        known.epoch = joined.epoch
+        known.certain = True
+        known.advance(joined.stored)
+
+    async def _leaving(self, stream_id: str) -> None:
+        try:
+            await self._readers.leave(stream_id)
+        except BrokerUnavailable:
+            return  # the next ring tries again
+
+    async def close(self) -> None:
+        """Tell nobody anything more."""
+        self._known.clear()
+        for task in tuple(self._busy.values()):
+            await end(task)
+
+
+def _entries(record: Record) -> list[Entry]:
+    if b"kind" not in record.fields:
+        return []  # too much for a bell: it is in the log
+    try:
+        return [read_entry(record.fields)]
+    except MalformedEntry:
+        return []  # another version's; who reads the log says so

@@ -9,6 +9,7 @@ import pytest
 from relay.broker.redis.hints import CLAIMED, HINTS_MAX, REPORTED, Hints
 from relay.broker.redis.keys import NODES, Keys
 from relay.broker.redis.readers import Readers
+from relay.broker.redis.scripts import load_scripts
 from relay.broker.redis.shards import Shards, open_shards
 from tests.support.redis import RedisServer, new_prefix
 
@@ -22,7 +23,7 @@ async def a_node(url: str, prefix: str, node_id: str) -> AsyncIterator[tuple[Hin
     """The hints of one node; it does not take any yet."""
     keys = Keys(prefix, node_id)
     shards = await open_shards(url, keys, None)
-    readers = Readers(shards, keys)
+    readers = Readers(shards, keys, load_scripts(), node_id=node_id, ttl_s=60.0)
     try:
         yield Hints(shards, keys, readers, node_id=node_id), shards
     finally:

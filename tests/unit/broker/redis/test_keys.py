@@ -35,7 +35,7 @@ def test_all_keys_of_a_bot_have_the_slot_of_its_nodes_mailbox() -> None:
 
 def test_what_concerns_all_nodes_has_one_slot() -> None:
     """A stream moves from one node's set into another's at once."""
-    keys = (KEYS.nodes(), KEYS.owned("a"), KEYS.owned("b"), KEYS.hints("a"), KEYS.wake(NODES))
+    keys = (KEYS.nodes(), KEYS.owned("a"), KEYS.owned("b"), KEYS.hints("a"), KEYS.bell(NODES))
     assert len({key_slot(key) for key in keys}) == 1
 
 
@@ -50,7 +50,7 @@ def test_no_two_keys_are_the_same() -> None:
     """Of two prefixes, two nodes, two streams, or two kinds."""
     keys = []
     for one in (Keys("a", "n1"), Keys("a", "n2"), Keys("b", "n1")):
-        keys += [one.mail(1), one.wake(1), one.mail(2)]
+        keys += [one.mail(1), one.bell(1), one.mail(2)]
     keys += [KEYS.meta("s"), KEYS.log("s"), KEYS.held("s"), KEYS.log("s2"), KEYS.streams(1)]
     keys += [KEYS.bots(1), KEYS.fences(1), KEYS.nodes(), KEYS.owned("n"), KEYS.hints("n")]
     assert len(set(keys)) == len(keys)

@@ -70,6 +70,30 @@ async def test_an_append_whose_reply_is_lost_is_stored_once(redis_server: RedisS
         assert list(await read(broker)) == [chunk(1), chunk(2)]
 
 
+async def test_an_append_whose_reply_is_lost_still_wakes_its_readers(
+    redis_server: RedisServer,
+) -> None:
+    """They are beside it, so no bell rings for them; and whoever claims next may find no more."""
+    chosen = options()
+    async with Wire(redis_server.port) as wire, open_redis(wire.url, chosen) as broker:
+        made = await broker.log.create(META)
+        await broker.log.append(STREAM, made.fence, 1, [], [])
+        woken = asyncio.Event()
+        broker.log.watch(STREAM, woken.set)
+        wire.mute = True
+        lost = asyncio.ensure_future(broker.log.append(STREAM, made.fence, 1, [chunk(1)], []))
+        async with asyncio.timeout(TIMEOUT_S):
+            await wire.lost.wait()
+        wire.cut()
+        with pytest.raises(BrokerUnavailable):
+            await lost
+        wire.mute = False
+        async with asyncio.timeout(TIMEOUT_S):
+            while list(await read(broker)) != [chunk(1)]:
+                await woken.wait()
+                woken.clear()
+
+
 async def test_a_write_that_comes_late_is_void(own_redis: RedisServer) -> None:
     """The server was stopped and the write given up; when it goes on, a successor has claimed."""
     chosen = options()
@@ -168,7 +192,7 @@ async def test_a_redis_that_has_lost_everything_wakes_its_readers(own_redis: Red
 
 
 async def test_every_key_of_a_stream_expires(redis_server: RedisServer) -> None:
-    """Each write puts that off for all of them; at last the stream is unknown."""
+    """A write that makes one, and a claim, put that off for all; at last the stream is unknown."""
     chosen = RedisOptions(prefix=new_prefix(), stream_ttl_s=1_000.0)
     async with open_redis(redis_server.url, chosen) as broker:
         made = await broker.log.create(META)
@@ -176,7 +200,7 @@ async def test_every_key_of_a_stream_expires(redis_server: RedisServer) -> None:
         await broker.log.append(STREAM, made.fence, 1, entries, held)
         for key in keys(chosen.prefix):
             redis_server.command("PEXPIRE", key, "5000")
-        await broker.log.append(STREAM, made.fence, 2, [chunk(2)], [])
+        await broker.log.append(STREAM, made.fence, 2, [chunk(2)], [HeldChunk(4, "h", NOW)])
         for key in keys(chosen.prefix):
             assert 900_000 < int(redis_server.command("PTTL", key)[1:]) <= 1_000_000
             redis_server.command("PEXPIRE", key, "5000")
@@ -195,23 +219,54 @@ async def test_every_key_of_a_stream_expires(redis_server: RedisServer) -> None:
         await until(is_unknown)
 
 
-async def test_nothing_but_a_tombstone_that_expires_is_left_of_a_dropped_log(
-    redis_server: RedisServer,
-) -> None:
-    """Readers on other nodes must still find it; a log may be made anew at once."""
+async def test_nothing_is_left_of_a_dropped_log(redis_server: RedisServer) -> None:
+    """A log may be made anew at once."""
     chosen = options()
     async with open_redis(redis_server.url, chosen) as broker:
         made = await broker.log.create(META)
         await broker.log.append(STREAM, made.fence, 1, [chunk(1)], [HeldChunk(3, "h", NOW)])
         await broker.log.drop(STREAM)
-        meta, log, held = keys(chosen.prefix)
-        assert redis_server.command("EXISTS", meta, held) == ":0"
-        assert redis_server.command("XLEN", log) == ":1"
-        assert 0 < int(redis_server.command("PTTL", log)[1:]) <= 60_000
+        assert redis_server.command("EXISTS", *keys(chosen.prefix)) == ":0"
         again = await broker.log.create(META)
         assert list(await read(broker)) == []
         await broker.log.append(STREAM, again.fence, 1, [chunk(1, "new")], [])
         assert list(await read(broker)) == [chunk(1, "new")]
+
+
+async def test_a_reader_beside_the_owner_asks_redis_nothing(own_redis: RedisServer) -> None:
+    """It is woken by the append's own reply, and what it reads is there: one command for a chunk.
+
+    Nor does another node's reader ask: its bell brings the entries.
+    """
+    chosen = options()
+    async with (
+        open_redis(own_redis.url, chosen) as here,
+        open_redis(own_redis.url, chosen) as there,
+    ):
+        made = await here.log.create(META)
+        await there.log.describe(STREAM)
+        woken = [asyncio.Event(), asyncio.Event()]
+        for broker, event in zip((here, there), woken, strict=True):
+            broker.log.watch(STREAM, event.set)
+
+        async def is_joined() -> bool:
+            before = own_redis.calls("evalsha")
+            return list(await read(there, 9)) == [] and own_redis.calls("evalsha") == before
+
+        await until(is_joined)
+        # The first one finds out who reads, and is made again.
+        await here.log.append(STREAM, made.fence, 1, [chunk(1)], [])
+        own_redis.command("CONFIG", "RESETSTAT")
+        for offset in range(2, 22):
+            for event in woken:
+                event.clear()
+            await here.log.append(STREAM, made.fence, offset, [chunk(offset)], [])
+            for broker, event in zip((here, there), woken, strict=True):
+                await asyncio.wait_for(event.wait(), TIMEOUT_S)
+                assert list(await read(broker, offset - 1)) == [chunk(offset)]
+                assert list(await read(broker, offset)) == []
+        assert own_redis.calls("evalsha") == 20
+        assert own_redis.calls("xread") <= 30
 
 
 async def test_nothing_is_acknowledged_without_its_replicas(own_redis: RedisServer) -> None:

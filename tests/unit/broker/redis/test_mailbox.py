@@ -145,7 +145,7 @@ async def test_letters_that_were_read_are_gone(redis_server: RedisServer) -> Non
             assert await broker.mailbox.post(letter(number))
         await inbox.has(20)
         assert inbox.letters == [letter(number) for number in range(20)]
-        key = Keys(chosen.prefix, broker.nodes.node_id).mail(BUCKET).decode()
+        key = Keys(chosen.prefix, broker.nodes.node_id).mail(0).decode()
 
         async def is_empty() -> bool:
             return redis_server.command("XLEN", key) == ":0"
@@ -181,6 +181,9 @@ class Late:
 
     def of(self, bucket: int) -> Late:
         return self
+
+    def group(self, bucket: int) -> int:
+        return bucket
 
     @property
     def calls(self) -> Late:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from relay.broker.redis.reader import REPLY_TIMEOUT_S, START, Reader, Record
+from relay.broker.redis.reader import BELL_LENGTH, REPLY_TIMEOUT_S, START, Reader, Record
 from relay.broker.redis.shards import Endpoint
 from tests.support.redis import RedisServer, new_prefix
 from tests.support.wire import Wire
@@ -50,6 +50,7 @@ class Wakes:
         self.count = 0
         self._server = server
         self.key = key
+        self.rung = Taken()
 
     def __call__(self) -> None:
         self.count += 1
@@ -64,7 +65,8 @@ async def a_reader(
     wakes = Wakes(server, new_prefix())
     endpoint = Endpoint(url or server.url)
     reader = Reader(
-        wake_key=wakes.key.encode(),
+        bell=wakes.key.encode(),
+        rung=wakes.rung,
         connect=lambda connected: endpoint.client(
             reply_timeout_s=REPLY_TIMEOUT_S, connected=connected
         ),
@@ -227,3 +229,31 @@ async def test_a_reader_can_be_closed_at_any_moment(redis_server: RedisServer) -
             reader.follow(b"key", START, Taken())
             for _ in range(turns):
                 await asyncio.sleep(0)
+
+
+async def test_a_bell_is_heard_from_its_beginning(redis_server: RedisServer) -> None:
+    """Also where nothing else is followed; a connection that was lost begins it anew.
+
+    By the clock of the server that goes on with it, what is added may be older than what was read.
+    """
+    async with Wire(redis_server.port) as wire, a_reader(redis_server, wire.url) as (_, wakes):
+        add(redis_server, wakes.key, 1, 9)
+        await wakes.rung.until_has(1, 9)
+        wire.mute = True
+        redis_server.command("DEL", wakes.key)
+        add(redis_server, wakes.key, 5)
+        wire.cut()
+        wire.mute = False
+        await wakes.rung.until_has(1, 9, 5)
+        assert wakes.rung.interruptions == 1
+
+
+async def test_a_bell_that_is_full_may_lack_some(redis_server: RedisServer) -> None:
+    """It keeps the newest only, so its reader is told that some may be lost, and goes on."""
+    async with Wire(redis_server.port) as wire, a_reader(redis_server, wire.url) as (_, wakes):
+        wire.cut()
+        for number in range(1, BELL_LENGTH + 1):
+            add(redis_server, wakes.key, number)
+        await wakes.rung.until(lambda: wakes.rung.interruptions > 0)
+        add(redis_server, wakes.key, BELL_LENGTH + 1)
+        await wakes.rung.until(lambda: b"%d-0" % (BELL_LENGTH + 1) in wakes.rung.ids)

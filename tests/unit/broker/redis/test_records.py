@@ -1,8 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
-
-from msgspec.structs import replace
 
 from relay.broker.base import LogState, ReadReport
 from relay.broker.redis.pipe import Argument, Reply
@@ -15,6 +14,7 @@ from relay.broker.redis.records import (
     read_report,
     read_snapshot,
     read_state,
+    readers_of,
     write_report,
 )
 from relay.protocol.events import Entry, EntryKind, HeldChunk
@@ -35,9 +35,7 @@ def records(*entries: Entry) -> Reply:
     """Entries as a script reads them: an id, and what an append sent of each."""
     found: list[Reply] = []
     for entry in entries:
-        _, *flat = append_arguments(1, entry.offset, 9, [replace(entry, sequence=None)], [], {})[6:]
-        if entry.sequence is not None:
-            flat += [b"sequence", str(entry.sequence).encode()]
+        _, *flat = append_arguments([entry], [], {}, may_hold=False)[3:]
         found.append([f"{entry.offset}-0".encode(), replied(*flat)])
     return found
 
@@ -45,13 +43,17 @@ def records(*entries: Entry) -> Reply:
 def test_an_append_is_flat() -> None:
     """In the order in which `append.lua` takes it."""
     held = HeldChunk(7, "early", NOW)
-    arguments = append_arguments(3, 1, 60_000, [CHUNK, END], [held], {"a": "嘿"})
-    assert arguments[:6] == [3, 1, 60_000, 1, b"a", "嘿".encode()]
-    assert arguments[6:8] == [1, 7]
-    assert arguments[9:11] == [1, 4]
-    count = cast("int", arguments[11])
-    assert arguments[12 : 12 + count][:4] == [b"offset", b"1", b"kind", b"chunk"]
-    assert arguments[12 + count] == len(arguments) - 13 - count
+    arguments = append_arguments([CHUNK, END], [held], {"a": "嘿"}, may_hold=True)
+    assert arguments[:5] == [1, b"a", "嘿".encode(), 1, 7]
+    assert arguments[6:8] == [1, 4]
+    count = cast("int", arguments[8])
+    assert arguments[9 : 9 + count][:4] == [b"offset", b"1", b"kind", b"chunk"]
+    assert arguments[9 + count] == len(arguments) - 10 - count
+
+
+def test_what_cannot_be_held_is_not_let_go() -> None:
+    """No sequence is named where none is held: most chunks come in their order."""
+    assert append_arguments([CHUNK, END], [], {}, may_hold=False)[:3] == [0, 0, 0]
 
 
 def test_entries_are_read_back() -> None:
@@ -64,13 +66,14 @@ def test_meta_data_is_read_back() -> None:
     for meta in (META, replace(META, bot_id=None), replace(META, user_id="\ud83e 嘿")):
         fields = replied(*meta_arguments(meta, "epoch", "node"))
         assert read_meta(fields) == (meta, "epoch", 1)
+        assert readers_of(fields) == b"node"
 
 
 def test_a_snapshot_has_held_chunks_as_they_arrived() -> None:
     """A hash has no order; the owner is given theirs. Halves of a pair are as they were sent."""
     held = [HeldChunk(9, "\ud83e", NOW), HeldChunk(5, "b", NOW + 1)]
-    arguments = append_arguments(1, 1, 9, [], held, {})
-    values = [arguments[8], arguments[6]]
+    arguments = append_arguments([], held, {}, may_hold=True)
+    values = [arguments[5], arguments[3]]
     meta = replied(*meta_arguments(META, "epoch", "node"))
     snapshot = read_snapshot(
         meta, records(CHUNK), replied(*values), replied(*note_arguments(NOTES)[1:])
