@@ -58,7 +58,9 @@ ready.wait()
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has heaps by thread")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has heaps by thread"
+)
 @pytest.mark.parametrize(("how", "heaps"), [("together", 1), ("apart", 2)])
 def test_threads_share_one_heap(how: str, heaps: int) -> None:
     """Eight threads that keep memory: one heap, and by default more than one."""
