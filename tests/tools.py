@@ -12,6 +12,7 @@ JS = Path(__file__).parent / "js"
 ELSEWHERE = {
     "postgres": "/usr/lib/postgresql/*/bin",
     "initdb": "/usr/lib/postgresql/*/bin",
+    "iptables": "/usr/sbin",
     "nginx": "/usr/sbin",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.rows import bots, kills, redis, stores, weather
+from tests.faults.rows import bots, clocks, kills, readers, redis, stores, weather
 from tests.faults.scenario import Scenario
 
 ALL: tuple[Scenario, ...] = (
@@ -11,4 +11,6 @@ ALL: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
     *redis.SCENARIOS,
     *stores.SCENARIOS,
+    *readers.SCENARIOS,
+    *clocks.SCENARIOS,
 )

@@ -15,7 +15,7 @@ class Answer:
     """An answer as the question asks for it."""
 
     seed: int
-    chunks: int
+    chunks: int = 100
     pause_ms: float = 10.0
     size: int = 0
     """Each piece is filled up to so many bytes."""

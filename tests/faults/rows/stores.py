@@ -199,7 +199,6 @@ async def poisoned_row(stage: Stage, size: Size) -> Measured:
     verdict = await ledger.call("judge", wait_s=2.0)
     missing = [line for line in verdict["violations"] if "there is no trace" in line]
     verdict["violations"] = [line for line in verdict["violations"] if line not in missing]
-    verdict["outcomes"]["completed"] = verdict["outcomes"].get("completed", 0) + len(missing)
     measured.judged(verdict)
     measured.figures.append(f"{rounds} poisoned rows, {lost:.0f} lost, {len(missing)} not there")
     measured.need(lost == len(missing) == rounds, "the lost rows are not exactly the poisoned ones")
