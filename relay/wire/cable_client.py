@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from relay.wire import jsontext
 from relay.wire.jsontext import JsonValue
 
+_DAY_S = 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
@@ -47,6 +49,8 @@ class Disconnect:
 
     reason: str
     reconnect: bool
+    retry_after_s: float = 0.0
+    """Not to be back before; 0 where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,9 @@ class CableClient:
             case "disconnect":
                 reason = frame.get("reason")
                 return Disconnect(
-                    reason if isinstance(reason, str) else "", frame.get("reconnect") is not False
+                    reason if isinstance(reason, str) else "",
+                    frame.get("reconnect") is not False,
+                    _seconds(frame.get("retry_after_s")),
                 )
             case "error":
                 return _message(frame)
@@ -115,6 +121,13 @@ class CableClient:
     def _command(self, command: str, **fields: JsonValue) -> str:
         frame: dict[str, JsonValue] = {"command": command, "identifier": self.identifier, **fields}
         return jsontext.dumps(frame).decode("utf-8")
+
+
+def _seconds(value: JsonValue) -> float:
+    """Read a waiting time; what is none, or longer than a day, is not believed."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _DAY_S:
+        return 0.0
+    return float(value)
 
 
 def _message(frame: Mapping[str, JsonValue]) -> Message | Unknown:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+TOLD_MAX_S: Final = 60.0
+"""A relay never says more; what says more is a proxy that knows nothing of answers."""
 
 
 class Backoff:
@@ -28,8 +32,14 @@ class Backoff:
         """The subscription stands: the next break starts from the beginning."""
         self._failures = 0
 
-    def next_delay(self, max_s: float | None = None) -> float:
-        """Return how long to wait before the next attempt, in seconds; at most `max_s`."""
+    def next_delay(self, max_s: float | None = None, *, told_s: float = 0.0) -> float:
+        """Return how long to wait before the next attempt, in seconds; at most `max_s`.
+
+        Where the relay said how long (`told_s`), not less than that, and up to a quarter more.
+        """
+        if told_s:
+            self._failures += 1
+            return min(told_s, TOLD_MAX_S) * (1 + self._random() / 4)
         failures = self._failures
         self._failures += 1
         if failures == 0:

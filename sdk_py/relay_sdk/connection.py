@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -117,6 +118,7 @@ class Connection:
         self._flushed.set()
         self._open = False
         self._failed = 0
+        self._told_s = 0.0
         # websockets writes request headers, and so the token, into its debug log.
         self._quiet = logging.getLogger("relay_sdk.socket")
         self._quiet.setLevel(logging.INFO)
@@ -133,6 +135,7 @@ class Connection:
                 if error.response.status_code in (401, 403):
                     raise Unauthorized from None
                 logger.warning("%s answers %s", self._host, error.response.status_code)
+                self._told_s = _seconds(error.response.headers.get("Retry-After", ""))
             except (OSError, WebSocketException, TimeoutError) as error:
                 # Once: a script that has set up no logging would else seem to hang.
                 level = logging.WARNING if self._failed == 0 else logging.INFO
@@ -140,7 +143,9 @@ class Connection:
                 logger.log(level, "connection to %s: %s; trying again", self._host, why)
                 self._failed += 1
             busy = self._is_busy()
-            delay_s = self._backoff.next_delay(self._times.busy_delay_max_s if busy else None)
+            max_s = self._times.busy_delay_max_s if busy else None
+            delay_s = self._backoff.next_delay(max_s, told_s=self._told_s)
+            self._told_s = 0.0
             logger.info("connecting to %s again in %.2f s", self._host, delay_s)
             await asyncio.sleep(delay_s)
 
@@ -198,9 +203,10 @@ class Connection:
                     self._failed = -1  # the first failure is a break, not an attempt
                 case cable_client.Rejected():
                     raise Rejected("the relay refuses the subscription: check `bot_id`")
-                case cable_client.Disconnect(reason, reconnect):
+                case cable_client.Disconnect(reason, reconnect, retry_after_s):
                     if not reconnect:
                         raise _refusal(reason)
+                    self._told_s = retry_after_s
                     logger.info("the relay closes the connection: %s", reason)
                     return
                 case cable_client.Unknown(why):
@@ -236,6 +242,11 @@ class Connection:
         self._flushed.set()
         if was_open:
             self._listener.on_lost()
+
+
+def _seconds(header: str) -> float:
+    """Read `Retry-After`; a date, which the relay never sends, says nothing."""
+    return float(header) if re.fullmatch(r"[0-9]{1,9}", header) else 0.0
 
 
 def _refusal(reason: str) -> Refusal:

@@ -165,11 +165,14 @@ class FakeRelay:
     """`async with FakeRelay() as relay`: listens on a free port of 127.0.0.1.
 
     `refusal` makes it refuse every connection in the way of an unknown token, `status`
-    with a plain HTTP answer.
+    with a plain HTTP answer, `retry_after` being one of its headers.
     """
 
-    def __init__(self, *, refusal: str = "", status: HTTPStatus | None = None) -> None:
+    def __init__(
+        self, *, refusal: str = "", status: HTTPStatus | None = None, retry_after: str = ""
+    ) -> None:
         self.attempts = 0
+        self._retry_after = retry_after
         self._refusal = refusal
         self._status = status
         self._subscribed: asyncio.Queue[FakeConnection] = asyncio.Queue()
@@ -210,7 +213,12 @@ class FakeRelay:
 
     def _answer(self, socket: ServerConnection, request: Request) -> Response | None:
         self.attempts += 1
-        return None if self._status is None else socket.respond(self._status, "no\n")
+        if self._status is None:
+            return None
+        answer = socket.respond(self._status, "no\n")
+        if self._retry_after:
+            answer.headers["Retry-After"] = self._retry_after
+        return answer
 
     async def _serve(self, socket: ServerConnection) -> None:
         try:

@@ -44,6 +44,14 @@ def test_bots_do_not_come_back_together() -> None:
     assert delays[-1] == (11.3, 15.0)
 
 
+def test_a_bot_that_is_told_when_to_come_back_is_not_there_earlier() -> None:
+    """And not all at once either; what no relay says is not believed."""
+    early, late = Backoff(lambda: 0.0), Backoff(lambda: 0.999)
+    assert early.next_delay(told_s=5.0) == 5.0
+    assert 6.0 < late.next_delay(2.0, told_s=5.0) < 6.25
+    assert early.next_delay(told_s=86_400.0) == 60.0
+
+
 def test_after_a_subscription_the_delays_start_anew() -> None:
     """A bot that was connected for a day comes back as fast as a new one."""
     backoff = Backoff(lambda: 0.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from http import HTTPStatus
 
 import pytest
 
@@ -108,6 +109,27 @@ async def test_a_bot_with_an_answer_tries_more_often(
         await connection.run()
     delays = [one.getMessage() for one in caplog.records if "again in" in one.getMessage()]
     assert [delay.split()[-2] for delay in delays] == told
+
+
+@pytest.mark.parametrize(
+    ("header", "told"), [("5", "5.00"), ("", "0.00"), ("Fri, 31 Dec 1999 23:59:59 GMT", "0.00")]
+)
+async def test_a_bot_that_is_one_too_many_comes_back_when_it_is_told_to(
+    caplog: pytest.LogCaptureFixture, header: str, told: str
+) -> None:
+    """By `Retry-After` in seconds, as the relay has it; else by its own delays."""
+    caplog.set_level(logging.INFO, "relay_sdk")
+    waits: list[str] = []
+    async with FakeRelay(status=HTTPStatus.TOO_MANY_REQUESTS, retry_after=header) as relay:
+        connection = Connection(relay.url, "t", IDENTIFIER, Recorder(), jitter=lambda: 0.0)
+        running = asyncio.create_task(connection.run())
+        async with asyncio.timeout(5):
+            while not waits:
+                await asyncio.sleep(0.001)
+                said = [one.getMessage() for one in caplog.records]
+                waits = [line.split()[-2] for line in said if "again in" in line]
+        running.cancel()
+    assert waits[0] == told
 
 
 def test_a_connection_shows_no_secret() -> None:

@@ -50,6 +50,13 @@ def test_data_is_json_inside_of_a_json_string() -> None:
     [
         (cable.disconnect("fenced", reconnect=False), Disconnect("fenced", reconnect=False)),
         (cable.disconnect("restart", reconnect=True), Disconnect("restart", reconnect=True)),
+        (
+            cable.disconnect("rate_limited", reconnect=True, retry_after_s=3),
+            Disconnect("rate_limited", reconnect=True, retry_after_s=3.0),
+        ),
+        ('{"type":"disconnect","retry_after_s":-1}', Disconnect("", reconnect=True)),
+        ('{"type":"disconnect","retry_after_s":true}', Disconnect("", reconnect=True)),
+        ('{"type":"disconnect","retry_after_s":9%s}' % ("0" * 400), Disconnect("", reconnect=True)),
         ('{"type":"disconnect"}', Disconnect("", reconnect=True)),
         ('{"type":"disconnect","reason":5,"reconnect":0}', Disconnect("", reconnect=True)),
         ('{"type":"ping"}', Ping(None)),
