@@ -129,6 +129,7 @@ async def test_a_bot_that_is_one_too_many_comes_back_when_it_is_told_to(
                 said = [one.getMessage() for one in caplog.records]
                 waits = [line.split()[-2] for line in said if "again in" in line]
         running.cancel()
+        await asyncio.wait([running])
     assert waits[0] == told
 
 
