@@ -186,7 +186,7 @@ async def _read(
             if message["type"] == "websocket.disconnect":
                 return
             text: str | None = message.get("text")
-            pause_s = connection.charge(len(text or message["bytes"]))
+            pause_s = connection.charge(len(message["bytes"] if text is None else text))
             if text is None:
                 connection.refuse_binary()
             else:

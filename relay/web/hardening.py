@@ -5,7 +5,8 @@ of a kept connection: else a few thousand connections that never say anything (s
 everybody out. A WebSocket that sends pings without end is cut: each costs a write, and the pongs
 are the one thing that uvicorn writes without minding the peer's pace.
 
-And a connection is counted before it has said anything: see `relay.limits.door`.
+And a connection is counted before it has said anything (`relay.limits.door`), and what it says is
+decoded in portions (`portions`), because the smallest frames are those that take the longest.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from http import HTTPStatus
 import h11
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn._types import ASGIReceiveEvent
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from relay.errors import BadRequest, LimitReached
 from relay.limits.bucket import Bucket
 from relay.limits.door import Door
 from relay.limits.refusal import Refusal
 from relay.web.answers import json_error
+from relay.web.portions import Portions
 
 HEAD_BYTES_MAX = 32_768
 """A request line and its headers. Ours have some 500 bytes, those behind proxies some 4,000."""
@@ -39,7 +44,13 @@ it did, it would lose the answer with the connection."""
 PINGS_PER_S = 10.0
 """Clients ping every 10 to 60 s. So few unread pongs take no memory to speak of."""
 
-CLOSE_POLICY = 1008
+FRAGMENTS_MAX = 1_024
+"""Of one message: 64 bytes each, where it is as large as it may be. SDKs send one."""
+
+BODY_CHUNKS_MAX = 1_024
+"""Of one request that comes chunked: 1 KiB each, where it is as large as it may be."""
+
+CLOSE_NO_TEXT, CLOSE_POLICY, CLOSE_TOO_LARGE = 1007, 1008, 1009
 
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -54,8 +65,39 @@ def _door(config: uvicorn.Config) -> Door | None:
     return config.door if isinstance(config, HardenedConfig) else None
 
 
+class _ChunkCounter(h11.Connection):
+    """Counts the chunks of a body: each costs the same, whether it has a byte or a thousand."""
+
+    body_chunks = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        """See `h11.Connection`."""
+        event = super().next_event()
+        match event:
+            case h11.Data(chunk_start=True):
+                self.body_chunks += 1
+            case h11.Request():
+                self.body_chunks = 0
+            case _:
+                pass
+        return event
+
+
+class _Flow(FlowControl):
+    """Reads on only behind what was read already."""
+
+    def __init__(self, transport: asyncio.Transport, portions: Portions) -> None:
+        super().__init__(transport)
+        self._portions = portions
+
+    def resume_reading(self) -> None:
+        """See `FlowControl`."""
+        super().resume_reading()
+        self._portions.go_on()
+
+
 class HardenedHttp(H11Protocol):
-    """HTTP/1.1 whose request heads have a deadline and a limit."""
+    """HTTP/1.1 whose heads have a deadline and a limit, and whose bodies have not many chunks."""
 
     _deadline: asyncio.TimerHandle | None = None
     _refusal: Refusal | None = None
@@ -63,6 +105,13 @@ class HardenedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected: from now on it has so long to say what it wants."""
         super().connection_made(transport)
+        self.conn = self._chunks = _ChunkCounter(
+            h11.SERVER, self.config.h11_max_incomplete_event_size or HEAD_BYTES_MAX
+        )
+        self._portions = Portions(
+            self.loop, transport, self._take, lambda: not self.flow.read_paused
+        )
+        self.flow = _Flow(transport, self._portions)
         door = _door(self.config)
         if door is not None and self.client is not None:
             self._refusal = door.enter(transport, self.client[0], self.loop.time())
@@ -75,6 +124,7 @@ class HardenedHttp(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
+        self._portions.drop()
         self._head_is_here()
         door = _door(self.config)
         if door is not None:
@@ -82,23 +132,36 @@ class HardenedHttp(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sent, unless its head is too large."""
+        """Take what the peer sent, in portions, unless its head is too large."""
         if self._refusal is not None:
             self._turn_away()
             return
+        self._portions.feed(data)
+
+    def _take(self, data: bytes) -> None:
         if self.conn.their_state is h11.IDLE and self._too_large(data):
             message = f"the request line and headers exceed {HEAD_BYTES_MAX} bytes"
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, LimitReached.code, message)
             return
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
+        if self._chunks.body_chunks > BODY_CHUNKS_MAX:
+            self._cut_body()
+        elif self.conn.their_state is h11.IDLE:
             self._await_head()
         else:
             self._head_is_here()
 
+    def _cut_body(self) -> None:
+        if self.cycle.response_started:
+            self.transport.close()
+            return
+        message = f"the body comes in more than {BODY_CHUNKS_MAX} chunks"
+        self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, LimitReached.code, message)
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The head is here, and another protocol has the connection from now on."""
         self._head_is_here()
+        self._portions.drop()
         super().handle_websocket_upgrade(event)
 
     def _too_large(self, data: bytes) -> bool:
@@ -164,19 +227,59 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         """The upgrade has begun."""
         self._pings = Bucket(PINGS_PER_S)
         self._heard_at = self.loop.time()
+        self._fragments = 0
         super().connection_made(transport)
+        self._portions = Portions(
+            self.loop, self.transport, super().data_received, lambda: not self.read_paused
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
+        self._portions.drop()
         door = _door(self.config)
         if door is not None:
             door.leave(self.transport)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sent."""
+        """Take what the peer sent, in portions."""
         self._heard_at = self.loop.time()
-        super().data_received(data)
+        self._portions.feed(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message; what was read already comes before what is read now."""
+        message = await super().receive()
+        if not self.read_paused:
+            self._portions.go_on()
+        return message
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on, or end a connection whose text is none: uvicorn logs a traceback."""
+        whole = b"".join(self.frames)
+        self.frames, self._fragments = [whole], 0
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(whole):
+            self.frames = []
+            self._fail(CLOSE_NO_TEXT, "not UTF-8")
+            return
+        super().send_receive_event_to_app()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment, but not any number of them: an empty one takes memory, too."""
+        self._fragments += 1
+        if self._fragments > FRAGMENTS_MAX:
+            self.frames = []
+            if not self.close_sent:
+                self._fail(CLOSE_TOO_LARGE, "too many fragments")
+            return
+        super().handle_cont(event)
+
+    def handle_pong(self, event: Frame) -> None:
+        """Take note of an answer, and cut a peer that only answers what nobody asked."""
+        asked = self.pending_ping_payload is not None
+        if not asked and not self.close_sent and self._pings.take(1.0, self.loop.time()):
+            self._cut()
+            return
+        super().handle_pong(event)
 
     def handle_ping(self) -> None:
         """Answer, or cut a peer that only asks."""
@@ -191,7 +294,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         """Let go who does not answer, but not who is slowed down: its pong waits to be read."""
         silent_s = self.loop.time() - self._heard_at
         patience_s = self.ping_timeout or 0.0
-        if self.read_paused or silent_s < patience_s:
+        if self.read_paused or self._portions.waiting or silent_s < patience_s:
             self.pong_timer = self.loop.call_later(patience_s, self.keepalive_timeout)
             return
         super().keepalive_timeout()
@@ -200,7 +303,18 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         door = _door(self.config)
         if door is not None and self.client is not None:
             door.flooded(self.client[0], self.loop.time())
-        self.conn.fail(CLOSE_POLICY, "rate_limited")
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.transport.close()
+        self._fail(CLOSE_POLICY, "rate_limited")
+
+    def _fail(self, code: int, reason: str) -> None:
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

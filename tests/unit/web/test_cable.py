@@ -148,6 +148,7 @@ async def test_a_ping_follows_the_clock_and_strictly_increases() -> None:
         ('{"command":"subscribe","identifier":7}', "invalid_payload"),
         ('{"command":"subscribe","identifier":"' + "x" * 70_000 + '"}', "frame_too_large"),
         (b"\x00binary", "invalid_payload"),
+        ("", "malformed_json"),
     ],
 )
 async def test_a_wrong_frame_is_answered_and_the_connection_lives(

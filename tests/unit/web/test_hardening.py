@@ -90,8 +90,8 @@ class Stage:
 
     async def answered(self) -> None:
         """Wait until the application has answered."""
-        while self.state.tasks:
-            await asyncio.wait(self.state.tasks)
+        while self.state.tasks or self.protocol._portions.waiting:  # noqa: ASYNC110, SLF001
+            await asyncio.sleep(0)
 
     def refusal(self) -> tuple[bytes, str]:
         """The status line, and the code of the typed error."""

@@ -1,0 +1,95 @@
+"""What a peer has sent, in portions, so that no peer holds the loop.
+
+One read of a socket brings up to 256 KiB, and uvicorn decodes all of it before anybody else gets
+a turn. A bot's chunks of that size take 15 ms; pings, empty fragments or one-byte chunks of a
+body, six bytes each, take half a second, as often as somebody sends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+PORTION_BYTES: Final = 2_048
+"""340 of the smallest frames, or 5 ms; all of an ordinary message."""
+
+TURN_S: Final = 0.001
+"""How long one connection decodes before the others have their turn."""
+
+
+class Portions:
+    """What one connection has sent, as far as its protocol has not taken it yet.
+
+    `take` is what decodes. `ready` is whether the protocol would read on by itself: it is not where
+    it waits for its application, and says `go_on` once that has caught up.
+    """
+
+    __slots__ = ("_at", "_data", "_loop", "_ready", "_take", "_transport", "_turn")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        take: Callable[[bytes], object],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._take = take
+        self._ready = ready
+        self._data = b""
+        self._at = 0
+        self._turn: asyncio.Handle | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is left to take."""
+        return bool(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read, as much as one turn allows; no more is read before the rest."""
+        if self._data:
+            self._data, self._at = self._data[self._at :] + data, 0
+        elif len(data) <= PORTION_BYTES:
+            self._take(data)
+        else:
+            self._data = data
+            self._take_turn()
+
+    def go_on(self) -> None:
+        """The application has caught up: take on soon what is left."""
+        if self._data:
+            self._transport.pause_reading()
+            self._schedule()
+
+    def drop(self) -> None:
+        """Forget what is left: the connection is gone, or another protocol's."""
+        self._data, self._at = b"", 0
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
+    def _schedule(self) -> None:
+        if self._turn is None:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        until = self._loop.time() + TURN_S
+        while self._at < len(self._data) and not self._transport.is_closing():
+            portion = self._data[self._at : self._at + PORTION_BYTES]
+            self._at += PORTION_BYTES
+            self._take(portion)
+            if self._loop.time() >= until:
+                break
+        if self._transport.is_closing():
+            self.drop()
+        elif self._at < len(self._data):
+            self._transport.pause_reading()
+            if self._ready():
+                self._schedule()
+        else:
+            self.drop()
+            if self._ready():
+                self._transport.resume_reading()
