@@ -102,6 +102,10 @@ class StreamPort(Protocol):
         """Keep for the trace why something of the bot was not taken."""
         ...
 
+    def name(self, bot_key: str) -> None:
+        """The bot calls the stream so, and not by its id."""
+        ...
+
 
 class BotLink:
     """One subscription of one bot's connection to `BotChannel`."""
@@ -153,6 +157,8 @@ class BotLink:
             sequence = chunk.sequence if isinstance(chunk, Chunk) else None
             self._refuse_unknown(message.stream_id, sequence)
             return
+        if message.bot_stream_key is not None and message.stream_id is None:
+            stream.name(message.bot_stream_key)
         if self._turns is not None:
             if isinstance(message.message, End | Abort):
                 self._turns.ended(stream.stream_id)
@@ -173,7 +179,15 @@ class BotLink:
         the first to speak.
         """
         if self._turns is not None:
-            self._turns.resolve(bot_stream_key)
+            stream_id = self._turns.resolve(bot_stream_key)
+            stream = self._host.stream_of(self.bot_id, stream_id) if stream_id else None
+            if stream is not None:
+                stream.name(bot_stream_key)
+
+    def take_up(self, stream_id: str, bot_key: str) -> None:
+        """The bot was asked this on a connection before, and may be answering it still."""
+        if self._turns is not None:
+            self._turns.take_up(stream_id, bot_key, self._host.now())
 
     async def resume(self, message: Resume) -> None:
         """Go on with a stream that this relay did not list: it may have lost its memory."""

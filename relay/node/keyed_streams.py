@@ -58,7 +58,7 @@ class KeyedStreams:
 
     def _end(self, stream: NodeStream, code: str, detail: str) -> None:
         self._logger.info("stream_withdrawn", **stream.view.names, reason=code)
-        stream.record.note("withdrawn", self._now(), reason=code)
+        stream.note("withdrawn", self._now(), reason=code)
         if stream.link is not None and stream.link.reliable:
             stream.link.send(Cancel(stream.stream_id, code))
         stop = Stop(Outcome.CANCELLED, detail, text(code, stream.meta.lang))

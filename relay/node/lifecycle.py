@@ -89,7 +89,7 @@ class Lifecycle:
         left_at, delivered = stream.audience.absent_since, stream.audience.delivered
         stream.audience.abandoned = True
         # An operator asks when the device left, and not when the relay was sure of it.
-        stream.record.note("device_gone", now if left_at is None else left_at, delivered=delivered)
+        stream.note("device_gone", now if left_at is None else left_at, delivered=delivered)
 
     def _abandoned(self, stream: NodeStream, now: float) -> None:
         """Nobody reads any more. A bot that can be told is told to stop; another goes on."""

@@ -115,6 +115,7 @@ class Node:
             adopt=self._streams.adopt,
             now=self.now,
             new_id=new_id,
+            switchboard=self._switchboard,
             background=self._background,
         )
         self.keyed_streams = KeyedStreams(self._registry, now=self.now, background=self._background)
@@ -261,10 +262,11 @@ class Node:
                 link.bot_id, stream_id, voucher, self.now(), self._streams.adopt
             )
             if stream is not None:
-                stream.record.note("reopened", self.now(), reason="the relay had lost its log")
+                stream.note("reopened", self.now(), reason="the relay had lost its log")
                 self._switchboard.connect(stream, link)
         if stream is None:
             return False
+        stream.heard()
         stream.state_to(link)
         return True
 

@@ -14,14 +14,16 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from functools import partial
 from typing import NamedTuple, assert_never
 
-from relay.broker.base import LogSnapshot, StreamLog
+from relay.broker.base import NO_NOTES, LogSnapshot, StreamLog
 from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
 from relay.protocol.events import (
     Ack,
     Amend,
     Append,
+    Chunk,
     Effect,
     Entry,
     Finish,
@@ -31,9 +33,14 @@ from relay.protocol.events import (
     Nack,
     Refuse,
 )
+from relay.protocol.facts import Facts
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges
 from relay.protocol.receiver import StreamReceiver
+from relay.wire.facts import read_facts, write_facts, write_summary
+
+FACTS, SUMMARY = "facts", "summary"
+"""The notes beside the log that the owner itself keeps there."""
 
 Reaction = Ack | Nack | Refuse | Finish | Amend
 """What is left of the effects once the log is written: something to tell somebody."""
@@ -56,6 +63,39 @@ class _Decision(NamedTuple):
     effects: Sequence[Effect]
     now: float
     stored: Stored
+    message: Message | None
+    """What it was about; None where a timer was due."""
+    facts: Facts | None
+    """What the log does not say by then, where that has changed."""
+
+
+class _Write(NamedTuple):
+    """What was sent to the log, and of which nobody knows yet whether it is there."""
+
+    decision: _Decision
+    offset: int
+    entries: Sequence[Entry]
+    held: Sequence[HeldChunk]
+    is_first: bool
+    """Whether it is the decision's first: a message is taken with that one."""
+
+    def happened(self, snapshot: LogSnapshot) -> bool:
+        """Whether it is in the log after all. One that only kept notes may be repeated."""
+        if self.entries:
+            stop = self.offset - 1 + len(self.entries)
+            return snapshot.entries[self.offset - 1 : stop] == tuple(self.entries)
+        return bool(self.held) and all(chunk in snapshot.held for chunk in self.held)
+
+
+class Unsaid(NamedTuple):
+    """A message of which nobody knows whether its effects were performed, or which were not."""
+
+    message: Message
+    now: float
+    """When it came."""
+    acks: Sequence[Ack]
+    """What is left to be told where it is stored after all; else it is to be offered again."""
+    is_stored: bool
 
 
 class StreamOwner:
@@ -87,7 +127,11 @@ class StreamOwner:
             snapshot.held,
             opened_at=snapshot.meta.opened_at,
             can_resend=can_resend,
+            facts=read_facts(snapshot.notes.get(FACTS, ""), snapshot.notes.get(SUMMARY, "")),
         )
+        self._facts = self._kept = self.receiver.facts
+        self._notes: dict[str, Callable[[], str]] = {}
+        self._last: _Write | None = None
         self._log = log
         self._react = react
         self._failed = failed
@@ -100,18 +144,38 @@ class StreamOwner:
         """Take a message and perform its effects. None where all of it is done already."""
         if self.dead:
             return None
-        return self._perform(self.receiver.receive(message, now), now)
+        return self._perform(self.receiver.receive(message, now), now, message)
+
+    def note(self, name: str, make: Callable[[], str]) -> None:
+        """Keep what `make` returns beside the log, under this name, with the next write."""
+        self._notes[name] = make
+
+    def keep(self, now: float) -> Awaitable[None] | None:
+        """Write the notes without waiting for a write that takes them along.
+
+        Returns what to await, or None where there is nothing (more) to write.
+        """
+        if self.dead:
+            return None
+        if not self._notes:
+            return None if self._worker is None else asyncio.shield(self._worker)
+        return self._perform([Append(())], now, None)
 
     def handle_timer(self, now: float) -> Awaitable[None] | None:
         """Let the receiver do what is due."""
         if self.dead:
             return None
-        return self._perform(self.receiver.handle_timer(now), now)
+        return self._perform(self.receiver.handle_timer(now), now, None)
 
-    def _perform(self, effects: Sequence[Effect], now: float) -> Awaitable[None] | None:
+    def _perform(
+        self, effects: Sequence[Effect], now: float, message: Message | None
+    ) -> Awaitable[None] | None:
+        facts = self._news(effects, message)
+        if facts is not None:
+            effects = (Append(()), *effects)
         if not effects:
             return None
-        decision = _Decision(effects, now, _stored(self.receiver))
+        decision = _Decision(effects, now, _stored(self.receiver), message, facts)
         if self._worker is not None:
             self._waiting.append(decision)
             return asyncio.shield(self._worker)
@@ -129,7 +193,7 @@ class StreamOwner:
 
     def _step(self, decision: _Decision, at: int) -> tuple[int, Awaitable[None] | None]:
         """Perform one reaction, or one write of all that is to be written before the next."""
-        effects = decision.effects
+        effects, start = decision.effects, at
         entries: list[Entry] = []
         held: list[HeldChunk] = []
         while at < len(effects):
@@ -140,7 +204,7 @@ class StreamOwner:
                 case Hold():
                     held.append(effect.chunk)
                 case Ack() | Nack() | Refuse() | Finish() | Amend():
-                    if not entries and not held:
+                    if at == start:
                         self.stored = decision.stored
                         self._react(effect, decision.now)
                         return at + 1, None
@@ -148,6 +212,9 @@ class StreamOwner:
                 case _:
                     assert_never(effect)
             at += 1
+        self._last = _Write(decision, self._written + 1, entries, held, start == 0)
+        if decision.facts is not None:
+            self._note_facts(decision.facts)
         return self._write(entries, held, at, len(effects))
 
     def _write(
@@ -155,11 +222,45 @@ class StreamOwner:
     ) -> tuple[int, Awaitable[None] | None]:
         offset = self._written + 1
         self._written += len(entries)
+        notes = NO_NOTES
+        if self._notes:
+            notes = {name: make() for name, make in self._notes.items()}
+            self._notes = {}
         try:
-            return at, self._log.append(self.stream_id, self.fence, offset, entries, held)
+            pending = self._log.append(self.stream_id, self.fence, offset, entries, held, notes)
         except (BrokerError, UnknownStream) as error:
             self._die(error)
             return stop, None
+        if pending is None:
+            self._last = None
+        return at, pending
+
+    def _news(self, effects: Sequence[Effect], message: Message | None) -> Facts | None:
+        """Return what has changed beside the log, where that is to be written now.
+
+        What chunks change waits for their next write: else each repetition would cost one.
+        """
+        receiver = self.receiver
+        if isinstance(message, Chunk):
+            if not receiver.has_news or not any(
+                isinstance(effect, Append | Hold | Amend) for effect in effects
+            ):
+                return None
+        elif receiver.finished and not effects:
+            return None
+        facts = receiver.facts
+        if facts == self._facts:
+            return None
+        self._facts = facts
+        return facts
+
+    def _note_facts(self, facts: Facts) -> None:
+        if facts is self._kept:
+            return  # of the decision's first write
+        self._notes[FACTS] = partial(write_facts, facts)
+        if facts.summary is not self._kept.summary:
+            self._notes[SUMMARY] = partial(write_summary, facts.summary)
+        self._kept = facts
 
     async def _go_on(self, pending: Awaitable[None], decision: _Decision, at: int) -> None:
         """Finish what an awaited write interrupted, then all that has queued up behind it."""
@@ -168,7 +269,7 @@ class StreamOwner:
             while True:
                 if waiting is not None:
                     await waiting
-                    waiting = None
+                    waiting = self._last = None
                 if self.dead:
                     return
                 if at < len(decision.effects):
@@ -191,8 +292,26 @@ class StreamOwner:
 
     def _die(self, error: BrokerError | UnknownStream) -> None:
         self.dead = True
-        self._waiting.clear()
         self._failed(error)
+
+    def unsaid(self, snapshot: LogSnapshot | None = None) -> list[Unsaid]:
+        """Return the messages that a dead owner did not see through, in their order.
+
+        The snapshot of its successor tells whether the write that failed has happened.
+        """
+        last = self._last
+        found = [_unsaid(decision, is_stored=False) for decision in self._waiting]
+        if last is not None and last.is_first:
+            is_stored = snapshot is not None and last.happened(snapshot)
+            found.insert(0, _unsaid(last.decision, is_stored=is_stored))
+        return [one for one in found if one is not None]
+
+
+def _unsaid(decision: _Decision, *, is_stored: bool) -> Unsaid | None:
+    if decision.message is None:
+        return None  # of a timer, which will be due again
+    acks = [effect for effect in decision.effects if isinstance(effect, Ack)]
+    return Unsaid(decision.message, decision.now, acks, is_stored)
 
 
 def _stored(receiver: StreamReceiver) -> Stored:

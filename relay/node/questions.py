@@ -10,8 +10,10 @@ from relay.devices.base import Ask, StreamView
 from relay.errors import BrokerError
 from relay.node.background import Undertake
 from relay.node.commands import execute_command
+from relay.node.record import EVENTS, StreamRecord
 from relay.node.resumption import Resumption
-from relay.node.stream import NodeStream
+from relay.node.stream import COMMAND, NodeStream
+from relay.node.switchboard import Switchboard
 from relay.protocol.events import Stop
 from relay.protocol.status import Outcome
 from relay.wire.jsontext import JsonValue, dumps
@@ -34,6 +36,7 @@ class Questions:
         adopt: Callable[[LogSnapshot], NodeStream],
         now: Callable[[], float],
         new_id: Callable[[], str],
+        switchboard: Switchboard,
         background: Undertake,
     ) -> None:
         self._log = broker.log
@@ -42,6 +45,7 @@ class Questions:
         self._adopt = adopt
         self._now = now
         self._new_id = new_id
+        self._switchboard = switchboard
         self._background = background
 
     async def open(
@@ -60,10 +64,14 @@ class Questions:
             trace_id=f"trace_{secrets.token_hex(8)}",
             opened_at=now,
         )
-        stream = self._adopt(await settle(self._log.create(meta)))
-        stream.record.note("request_received", now, message_id=ask.conversation_id)
+        record = StreamRecord(meta)
+        record.note("request_received", now, message_id=ask.conversation_id)
+        notes = {EVENTS: record.events_note()}
         if bot_id is not None:
-            await self._ask(stream, bot_id, execute_command(ask, meta))
+            notes[COMMAND] = self._command(ask, meta)
+        stream = self._adopt(await settle(self._log.create(meta, notes)))
+        if bot_id is not None:
+            await self._ask(stream, bot_id)
         elif reply is not None:
             self._background(self._reply(stream, reply), **stream.view.names)
         else:
@@ -77,17 +85,22 @@ class Questions:
         finally:
             await self._stop(stream, stop)
 
-    async def _ask(self, stream: NodeStream, bot_id: int, command: dict[str, JsonValue]) -> None:
-        voucher = self._resumption.voucher(stream.meta)
-        letter = Letter(bot_id, stream.stream_id, dumps({**command, "resume": voucher}))
+    def _command(self, ask: Ask, meta: StreamMeta) -> str:
+        command: dict[str, JsonValue] = execute_command(ask, meta)
+        return dumps({**command, "resume": self._resumption.voucher(meta)}).decode()
+
+    async def _ask(self, stream: NodeStream, bot_id: int) -> None:
+        letter = Letter(bot_id, stream.stream_id, stream.command.encode())
+        # Before the letter is on its way: a bot that comes here now is asked without it.
+        self._switchboard.expect(stream)
         try:
             is_online = await settle(self._mailbox.post(letter))
         except BrokerError as error:
+            self._switchboard.release(stream)
             await self._stop(stream, Stop(Outcome.LOST, f"not asked: {type(error).__name__}"))
             return
-        if is_online:
-            stream.record.note("command_sent", self._now(), bot_id=bot_id)
-        else:
+        if not is_online:
+            self._switchboard.release(stream)
             await self._stop(stream, Stop(Outcome.BOT_OFFLINE, "the bot was not connected"))
 
     async def _stop(self, stream: NodeStream, stop: Stop) -> None:

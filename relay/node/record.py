@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import cast
 
-from relay.broker.base import StreamMeta
+from relay.broker.base import Notes, StreamMeta
 from relay.metrics import Hop
 from relay.node.audience import Audience
 from relay.node.tracer import TraceRow
@@ -18,13 +19,16 @@ from relay.protocol.forensics import locate, measure
 from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge
 from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
-from relay.wire.jsontext import JsonValue
+from relay.wire.jsontext import JsonValue, dumps, loads
 from relay.wire.timestamp import beijing_iso
 
 MISSING_MAX = 10_000
 """How many missing sequences are listed one by one; the counts are always exact."""
 
 BOTH_HOPS = "both"
+
+BOT, EVENTS = "bot", "events"
+"""The notes beside the log that make up a record."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,29 @@ class StreamRecord:
     events: list[JsonValue] = field(default_factory=list)
     acked_at: dict[int, float] = field(default_factory=dict)
     """When each sequence was first acknowledged."""
+    handed: bool = False
+    """Whether the command may be with the bot: it was about to be handed to a connection."""
+    bot_key: str = ""
+    """What a bot calls the stream that cannot name it by its id."""
+
+    @classmethod
+    def recall(cls, meta: StreamMeta, notes: Notes) -> StreamRecord:
+        """Return the record of a stream that another node has owned."""
+        record = cls(meta)
+        if text := notes.get(BOT):
+            bot = cast("tuple[int, str, bool, str]", loads(text))
+            record.protocol, record.sdk, record.handed, record.bot_key = bot
+        if text := notes.get(EVENTS):
+            record.events = cast("list[JsonValue]", loads(text))
+        return record
+
+    def bot_note(self) -> str:
+        """Return what is to be kept about the bot."""
+        return dumps([self.protocol, self.sdk, self.handed, self.bot_key]).decode()
+
+    def events_note(self) -> str:
+        """Return the events so far, as they are to be kept."""
+        return dumps(self.events).decode()
 
     def note(self, kind: str, now: float, **data: JsonValue) -> None:
         """Note that something happened to the stream as a whole. Never called per chunk."""

@@ -76,7 +76,7 @@ class Recovery:
 
     async def _rebuild(self, stream: NodeStream) -> None:
         try:
-            snapshot = await settle(self._log.claim(stream.stream_id))
+            snapshot = await settle(self._log.claim(stream.stream_id, stream.view.epoch))
         except UnknownStream:
             self._logger.error("stream_lost", **stream.view.names)  # noqa: TRY400  # ours is not to blame
             stream.lose(self._now())
@@ -87,5 +87,6 @@ class Recovery:
             stream.rebuild_at = self._now() + RETRY_SECONDS
         else:
             can_resend = stream.link is not None and stream.link.reliable
-            stream.take_over(self.own(snapshot, stream, can_resend=can_resend), self._now())
+            owner = self.own(snapshot, stream, can_resend=can_resend)
+            stream.take_over(owner, snapshot, self._now())
         self._recovered(stream)

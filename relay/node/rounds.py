@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from relay.errors import BrokerError
@@ -14,15 +14,17 @@ from relay.node.succession import Succession
 ROUND_SECONDS = 1.0
 """How soon at the latest the streams of a node that is gone have another owner."""
 
+_Work = Callable[[], Awaitable[None]]
+
 HEAR_ROUNDS = 5
 """In every so many rounds readers on other nodes are asked about: they may be gone."""
 
 
 class Rounds:
-    """Takes over orphans, and forgets what nobody reads here any more.
+    """Takes over orphans, asks again what no bot was asked, forgets what nobody reads here.
 
-    `orphaned(stream)` is called for each stream that was taken over. Nothing runs where the node
-    is alone.
+    `orphaned(stream)` is called for each stream that was taken over, `unasked()` in each round.
+    Nothing runs where the node is alone.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class Rounds:
         *,
         unread_s: float,
         orphaned: Callable[[NodeStream], None],
+        unasked: _Work,
         call_later: CallLater,
         background: Undertake,
     ) -> None:
         self._succession = succession
         self._unread_s = unread_s
         self._orphaned = orphaned
+        self._unasked = unasked
         self._call_later = call_later
         self._background = background
         self._round = 0
@@ -63,6 +67,7 @@ class Rounds:
             with suppress(BrokerError):
                 for stream in await self._succession.orphans():
                     self._orphaned(stream)
+                await self._unasked()
                 if self._round % HEAR_ROUNDS == 0:
                     await self._succession.hear_again()
             self._succession.forget_unread(self._unread_s)

@@ -7,18 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from relay.broker.base import StreamLog, StreamMeta, settle
+from relay.broker.base import LogSnapshot, Notes, StreamLog, StreamMeta, settle
 from relay.errors import UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
-from relay.node.owner import Reaction, StreamOwner
+from relay.node.owner import Reaction, StreamOwner, Unsaid
 from relay.node.readership import Readership
-from relay.node.record import StreamRecord
+from relay.node.record import BOT, EVENTS, StreamRecord
 from relay.node.tracer import TraceRow
 from relay.protocol.events import (
+    Abort,
     Ack,
     Amend,
     BotLost,
+    Chunk,
+    End,
     Entry,
     Finish,
     Message,
@@ -26,10 +29,15 @@ from relay.protocol.events import (
     Overlapped,
     Refuse,
     Stop,
+    Summary,
 )
 from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
-from relay.wire.bot import Acked, Closed, Refused
+from relay.wire.bot import RELIABLE, Acked, Closed, Refused
+from relay.wire.jsontext import JsonValue
+
+COMMAND = "command"
+"""The note beside the log that has what the bot is to be asked, until it has said something."""
 
 REFUSALS_NOTED_MAX = 20
 """How many refusals a trace tells one by one. A bot that sends nonsense sends much of it."""
@@ -54,7 +62,12 @@ class NodeStream:
         own: Callable[[NodeStream], StreamOwner],
         moved: Callable[[NodeStream], None],
         settled: Callable[[NodeStream], None],
+        command: str = "",
     ) -> None:
+        self.command = command
+        """What the bot is to be asked, as JSON; empty once it has said something of the stream."""
+        self.asked: BotLink | None = None
+        """The connection that was given the command."""
         self.view = readership.view
         self.stream_id = self.view.stream_id
         self.readership = readership
@@ -73,7 +86,7 @@ class NodeStream:
         self._overlapped = False
         self._refusals_noted = 0
         self._traced = False
-        self._parked: list[Message] = []
+        self._parked: list[tuple[Message, float]] = []
         self._recovered: asyncio.Future[None] | None = None
         self._now = now
         self._moved = moved
@@ -91,17 +104,58 @@ class NodeStream:
         """Who reads it."""
         return self.readership.audience
 
+    # --- what is kept for the next owner ----------------------------------------------------
+
+    def note(self, kind: str, now: float, **data: JsonValue) -> None:
+        """Note that something happened to the stream as a whole."""
+        self.record.note(kind, now, **data)
+        self.owner.note(EVENTS, self.record.events_note)
+
+    def note_bot(self) -> None:
+        """Keep what the record says about the bot."""
+        self.owner.note(BOT, self.record.bot_note)
+
+    def name(self, bot_key: str) -> None:
+        """The bot calls the stream so, and not by its id."""
+        if self.record.bot_key != bot_key:
+            self.record.bot_key = bot_key
+            self.note_bot()
+
+    def heard(self) -> None:
+        """The bot has said something of the stream: it knows what it was asked."""
+        if self.command:
+            self.command = ""
+            self.owner.note(COMMAND, str)
+
+    async def keep(self) -> bool:
+        """Wait until all that is noted is written. False: another node owns the stream, or none."""
+        while True:
+            owner = self.owner
+            if not owner.dead:
+                pending = owner.keep(self._now())
+                if pending is not None:
+                    await pending
+                if not owner.dead:
+                    return True
+            if self.finished_at is not None:
+                return False
+            await self._recovery()
+            if self.owner.dead:
+                return False
+
     # --- as the bot sees it ---------------------------------------------------------------
 
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
         """Take one message; returns what to await before the next one, if anything."""
+        if self.command and isinstance(message, Chunk | End | Summary | Abort):
+            self.heard()
         if self.owner.dead:
-            return self._park(message)
+            return self._park(message, now)
         if isinstance(message, Overlapped) and not (
             self._overlapped or self.owner.receiver.finished
         ):
             self._overlapped = True
-            self.record.note("numbered_by_arrival", now, reason="overlapping streams")
+            self.note("numbered_by_arrival", now, reason="overlapping streams")
         pending = self.owner.receive(message, now)
         self._moved(self)
         return pending
@@ -110,13 +164,17 @@ class NodeStream:
         """Keep for the trace why something of the bot was not taken: else it only seems lost."""
         if self._refusals_noted < REFUSALS_NOTED_MAX:
             self._refusals_noted += 1
-            self.record.note("refused", now, sequence=refusal.sequence, code=refusal.code.value)
+            self.note("refused", now, sequence=refusal.sequence, code=refusal.code.value)
 
-    def _park(self, message: Message) -> Awaitable[None] | None:
+    def _park(self, message: Message, now: float) -> Awaitable[None] | None:
         """Keep a message for the next owner; its sender waits, so few are kept."""
         if self.finished_at is not None:
             return None
-        self._parked.append(message)
+        self._parked.append((message, now))
+        return self._recovery()
+
+    def _recovery(self) -> Awaitable[None]:
+        """Return what to await until there is an owner again, or none is to come."""
         if self._recovered is None:
             self._recovered = asyncio.get_running_loop().create_future()
         return asyncio.shield(self._recovered)
@@ -155,7 +213,7 @@ class NodeStream:
         self.report = report
         self.finished_at = now
         self.end_offset = self.owner.receiver.next_offset - 1
-        self.record.note("stream_end", now, outcome=report.outcome.value)
+        self.note("stream_end", now, outcome=report.outcome.value)
         self.closed = Closed(
             self.stream_id, report.outcome.value, report.total_chunks, report.missing
         )
@@ -171,18 +229,41 @@ class NodeStream:
 
     # --- after a write that failed ----------------------------------------------------------
 
-    def take_over(self, owner: StreamOwner, now: float) -> None:
+    def take_over(self, owner: StreamOwner, snapshot: LogSnapshot, now: float) -> None:
         """Go on with an owner that was rebuilt from the log, and tell it what no log holds."""
+        unsaid = self.owner.unsaid(snapshot)
         self.owner = owner
+        self._note_again(snapshot.notes)
         self.notice_end(now)
-        if self.link is None:
-            self.receive(BotLost(), now)
         if self._overlapped:
             self.receive(Overlapped(), now)
         parked, self._parked = self._parked, []
-        for message in parked:
-            self.receive(message, now)
+        for one in unsaid:
+            self._say_again(one)
+        for message, came_at in parked:
+            self.receive(message, came_at)
+        if self.link is None:
+            # Behind all that knows better since when.
+            self.receive(BotLost(), now)
         self._release()
+
+    def _note_again(self, notes: Notes) -> None:
+        """Keep what the owner before could not."""
+        if not self.command and COMMAND in notes:
+            self.owner.note(COMMAND, str)
+        self.note_bot()
+        self.owner.note(EVENTS, self.record.events_note)
+
+    def _say_again(self, unsaid: Unsaid) -> None:
+        """Offer a message again whose write has failed, or acknowledge it if it is stored.
+
+        A chunk of a bot that sends it again by itself is left to that bot.
+        """
+        if unsaid.is_stored:
+            for ack in unsaid.acks:
+                self.react(ack, unsaid.now)
+        elif not isinstance(unsaid.message, Chunk) or self.record.protocol < RELIABLE:
+            self.receive(unsaid.message, unsaid.now)
 
     def notice_end(self, now: float) -> None:
         """Finish what the log says is over: the owner that wrote the end did not live to tell."""
@@ -198,10 +279,13 @@ class NodeStream:
         self._finish(report, now)
         self._release()
 
-    def let_go(self) -> None:
-        """Another node owns it now. What its bot said here meanwhile was not acknowledged."""
+    def let_go(self) -> int:
+        """Another node owns it now. Returns how much its bot said here that went nowhere."""
+        said = [unsaid.message for unsaid in self.owner.unsaid()]
+        said += [message for message, _ in self._parked]
         self._parked.clear()
         self._release()
+        return sum(isinstance(one, Chunk | End | Summary | Abort) for one in said)
 
     def _release(self) -> None:
         if self._recovered is not None and not self._parked:

@@ -18,7 +18,7 @@ from relay.node.record import StreamRecord
 from relay.node.recovery import Recovery
 from relay.node.registry import Registry
 from relay.node.rounds import Rounds
-from relay.node.stream import NodeStream
+from relay.node.stream import COMMAND, NodeStream
 from relay.node.succession import Succession
 from relay.node.switchboard import Switchboard
 from relay.protocol.events import BotLost, Stop
@@ -78,6 +78,7 @@ class Streams:
             self.succession,
             unread_s=settings.retention_seconds,
             orphaned=self._orphaned,
+            unasked=switchboard.ask_again,
             call_later=call_later,
             background=background,
         )
@@ -91,11 +92,12 @@ class Streams:
             readership = self._readership(snapshot.meta, snapshot.epoch)
         stream = NodeStream(
             readership=readership,
-            record=StreamRecord(snapshot.meta),
+            record=StreamRecord.recall(snapshot.meta, snapshot.notes),
             now=self._now,
             own=partial(self._recovery.own, snapshot),
             moved=self._lifecycle.moved,
             settled=self._books.settled,
+            command=snapshot.notes.get(COMMAND, ""),
         )
         self._registry.add(stream)
         self._lifecycle.moved(stream)
@@ -145,9 +147,7 @@ class Streams:
 
     def _orphaned(self, stream: NodeStream) -> None:
         """The node that owned it is gone, and its bot's connection with it."""
-        if self._switchboard.expect(stream):
-            self._switchboard.restate(stream)
-        else:
+        if not self._switchboard.resettle(stream):
             stream.receive(BotLost(), self._now())
 
     def _recovered(self, stream: NodeStream) -> None:

@@ -81,8 +81,9 @@ class Succession:
             return None
         now = self._now()
         stream = self._adopt(snapshot)
-        stream.record.note("request_received", snapshot.meta.opened_at)
-        stream.record.note("taken_over", now, node=self._cluster.node_id)
+        if not stream.record.events:
+            stream.note("request_received", snapshot.meta.opened_at)
+        stream.note("taken_over", now, node=self._cluster.node_id)
         await self._hear(stream_id)
         stream.notice_end(now)
         return stream
@@ -102,7 +103,8 @@ class Succession:
         except BrokerError as error:
             # Each of them can still be claimed when the bot names it.
             self._logger.warning("streams_not_claimed", bot_id=bot_id, reason=type(error).__name__)
-        return owned
+        # The order in which they were asked for is that in which a legacy bot answers them.
+        return sorted(owned, key=lambda stream: stream.meta.opened_at)
 
     async def orphans(self) -> list[NodeStream]:
         """Claim what nodes that are gone have left behind; returns these streams."""
@@ -130,8 +132,7 @@ class Succession:
             self._let_go(stream)
 
     def _let_go(self, stream: NodeStream) -> None:
-        self._logger.info("stream_handed_over", **stream.view.names)
-        stream.let_go()
+        self._logger.info("stream_handed_over", **stream.view.names, dropped=stream.let_go())
         self._released(stream)
         followed = FollowedStream(stream.record.meta, stream.readership, tell=self._tell)
         self._registry.follow(followed)

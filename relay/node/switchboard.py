@@ -17,6 +17,9 @@ from relay.protocol.events import BotBack, BotLost
 from relay.protocol.limits import Limits
 from relay.wire.bot import RELIABLE, Closed, Connected, OpenStreamState
 
+ASK_AGAIN_S = 2.0
+"""How long a command may be on its way to the bot's node before it is posted again."""
+
 CLOSED_MAX = 64
 """How many streams that ended are told to a bot that reconnects."""
 
@@ -93,19 +96,17 @@ class Switchboard:
         self._connections[bot_id] = link.connections = self._connections.get(bot_id, 0) + 1
         if older is not None:
             older.fence_off()
-        now = self._host.now()
-        streams = list(self._open.get(bot_id, {}).values())
-        for stream in streams:
+        for stream in self._streams_of(bot_id):
             if older is not None:
-                stream.receive(BotLost(), now)
-            stream.link = link
-            stream.receive(BotBack(link.reliable), now)
+                stream.receive(BotLost(), self._host.now())
+            self.connect(stream, link)
         for stream in await self._host.take_over(bot_id):
             self.connect(stream, link)
         link.send(self._greeting(link))
         # Only now may commands come: a bot learns who it is before it is asked anything.
         try:
             await self._listen(link)
+            await self._catch_up(link)
         except BaseException:
             # Nobody is given the link, so nobody else would ever detach it.
             link.detach()
@@ -118,6 +119,22 @@ class Switchboard:
             await self._unlisten(link)
         self._logger.info("bot_connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link
+
+    async def _catch_up(self, link: BotLink) -> None:
+        """Ask the bot what it was not asked before, for want of a connection that lived.
+
+        Until now letters went to the connection before this one, perhaps on another node.
+        """
+        found = await self._host.take_over(link.bot_id)
+        for stream in found:
+            self.connect(stream, link)
+        if link.reliable and not all(stream.command for stream in found):
+            link.send(self._greeting(link))
+        for stream in self._streams_of(link.bot_id):
+            self._ask(stream, link)
+
+    def _streams_of(self, bot_id: int) -> list[NodeStream]:
+        return list(self._open.get(bot_id, {}).values())
 
     def restate(self, stream: NodeStream) -> None:
         """Tell the bot again what is stored: the owner of one of its streams was rebuilt.
@@ -132,7 +149,7 @@ class Switchboard:
         """The link's socket is gone. It is the one that speaks for its bot."""
         del self._links[link.bot_id]
         self._background(self._unlisten(link), bot_id=link.bot_id)
-        streams = list(self._open.get(link.bot_id, {}).values())
+        streams = self._streams_of(link.bot_id)
         for stream in streams:
             stream.link = None
             stream.receive(BotLost(), self._host.now())
@@ -158,8 +175,11 @@ class Switchboard:
     def connect(self, stream: NodeStream, link: BotLink) -> None:
         """Let the link answer this stream."""
         stream.link = link
+        if stream.record.handed and stream.asked is not link:
+            link.take_up(stream.stream_id, stream.record.bot_key)
         stream.record.protocol = link.protocol
         stream.record.sdk = link.sdk
+        stream.note_bot()
         self._open.setdefault(link.bot_id, {})[stream.stream_id] = stream
         stream.receive(BotBack(link.reliable), self._host.now())
         if not link.current:
@@ -167,17 +187,38 @@ class Switchboard:
             stream.link = None
             stream.receive(BotLost(), self._host.now())
 
-    def expect(self, stream: NodeStream) -> bool:
+    def expect(self, stream: NodeStream) -> None:
+        """Let the bot's next connection answer this stream."""
+        if stream.meta.bot_id is not None and stream.finished_at is None:
+            self._open.setdefault(stream.meta.bot_id, {})[stream.stream_id] = stream
+
+    def resettle(self, stream: NodeStream) -> bool:
         """Let the bot's connection answer this stream, or the next one; returns whether it has."""
-        bot_id = stream.meta.bot_id
-        if bot_id is None or stream.finished_at is not None:
+        self.expect(stream)
+        link = self._links.get(stream.meta.bot_id or 0)
+        if link is None or stream.finished_at is not None:
             return False
-        link = self._links.get(bot_id)
-        if link is not None:
-            self.connect(stream, link)
-        else:
-            self._open.setdefault(bot_id, {})[stream.stream_id] = stream
-        return link is not None
+        self.connect(stream, link)
+        self._ask(stream, link)
+        self.restate(stream)
+        return True
+
+    async def ask_again(self) -> None:
+        """Post again what no connection has taken: its letter is lost with another node.
+
+        Raises `BrokerError`. Where nobody listens for the bot any more, its grace begins.
+        """
+        now = self._host.now()
+        waiting = [s for streams in self._open.values() for s in streams.values() if s.command]
+        for stream in waiting:
+            bot_id, receiver = stream.meta.bot_id, stream.owner.receiver
+            is_due = now >= stream.meta.opened_at + ASK_AGAIN_S and not receiver.bot_is_lost
+            if bot_id is None or stream.link is not None or not is_due:
+                continue
+            letter = Letter(bot_id, stream.stream_id, stream.command.encode())
+            is_online = await settle(self._mailbox.post(letter))
+            if not is_online and stream.link is None:
+                stream.receive(BotLost(), now)
 
     def release(self, stream: NodeStream) -> None:
         """Another node owns this stream now."""
@@ -201,6 +242,9 @@ class Switchboard:
         try:
             while letters:
                 link = self._links.get(link.bot_id, link)
+                if not link.current:
+                    # The bot is at another node by now, and that node claims what it has open.
+                    break
                 if await self._host.own(letters[0].stream_id):
                     self._hand_over(link, letters[0])
                 letters.popleft()
@@ -210,8 +254,52 @@ class Switchboard:
 
     def _hand_over(self, link: BotLink, letter: Letter) -> None:
         stream = self._find(letter.stream_id)
-        if stream is not None and stream.link is not link:
+        if stream is None:
+            link.deliver(letter, credit=self._limits.credit)
+            return
+        if stream.link is not link:
             self.connect(stream, link)
+        self._ask(stream, link)
+
+    def _ask(self, stream: NodeStream, link: BotLink) -> None:
+        """Give the bot a stream's command, if it may not have it yet.
+
+        A bot that speaks protocol 2 ignores the command of a stream that it knows, so it is
+        asked on every connection until it has said something. A legacy bot would answer twice:
+        it is asked once, and never where nobody knows whether it was. So the intention is
+        written before the command is sent.
+        """
+        is_open = stream.finished_at is None and link.current
+        if not stream.command or stream.asked is link or not is_open:
+            return
+        if link.reliable:
+            self._send_command(stream, link)
+        elif not stream.record.handed:
+            stream.asked = link
+            stream.record.handed = True
+            stream.note_bot()
+            pending = stream.owner.keep(self._host.now())
+            if pending is None and not stream.owner.dead:
+                self._send_command(stream, link)
+            else:
+                self._background(self._ask_once_kept(stream, link), **stream.view.names)
+
+    async def _ask_once_kept(self, stream: NodeStream, link: BotLink) -> None:
+        is_kept = await stream.keep()
+        if link.current and is_kept:
+            self._send_command(stream, link)
+            return
+        # It was not sent, and only this node knows that.
+        stream.record.handed, stream.asked = False, None
+        stream.note_bot()
+        newer = self._links.get(link.bot_id)
+        if is_kept and newer is not None:
+            self._ask(stream, newer)
+
+    def _send_command(self, stream: NodeStream, link: BotLink) -> None:
+        stream.asked, stream.record.handed = link, True
+        stream.note("command_sent", self._host.now(), bot_id=link.bot_id)
+        letter = Letter(link.bot_id, stream.stream_id, stream.command.encode())
         link.deliver(letter, credit=self._limits.credit)
 
     def _replaced(self, link: BotLink) -> None:
@@ -239,6 +327,8 @@ class Switchboard:
                 stream.owner.stored,
             )
             for stream in self._open.get(bot_id, {}).values()
+            # One whose command the bot may not have is not known to it: it would give it up.
+            if not stream.command or stream.asked is self._links.get(bot_id)
         ]
         states.extend(self._closed.get(bot_id, {}).values())
         return tuple(states)

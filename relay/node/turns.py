@@ -27,6 +27,12 @@ class LegacyTurns:
         self._active[stream_id] = now
         return list(self._active) if len(self._active) > 1 else []
 
+    def take_up(self, stream_id: str, bot_stream_key: str, now: float) -> None:
+        """A question of a connection before this one; the bot called it so, if that is known."""
+        self._active[stream_id] = now
+        if bot_stream_key:
+            self._keys[bot_stream_key] = stream_id
+
     def heard(self, stream_id: str, now: float) -> None:
         """The bot sent something of this stream."""
         if stream_id in self._active:

@@ -126,6 +126,11 @@ class StreamReceiver:
         return window.grant(self._state.limits.credit, self._state.sequencer.held_count)
 
     @property
+    def bot_is_lost(self) -> bool:
+        """Whether the bot has no connection, as far as was told."""
+        return self._state.lost_at is not None
+
+    @property
     def has_news(self) -> bool:
         """Whether chunks have changed the facts since they were asked for last."""
         return self._state.news

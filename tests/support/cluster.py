@@ -43,6 +43,12 @@ class MemoryNodes:
     claimers: dict[str, Callable[[str], None]] = field(default_factory=dict)
     deaf: bool = False
     """Whether all hints are lost."""
+    lossy: bool = False
+    """Whether all letters are lost behind the posting."""
+    forgotten: bool = False
+    """Whether the time of nodes that are gone is over, so that their bots are offline."""
+    last_words: str = ""
+    """This node dies with its next append, which is written."""
     gone: set[str] = field(default_factory=set)
 
     def node(self, node_id: str) -> NodeBroker:
@@ -102,6 +108,8 @@ class NodeBroker:
     ) -> None:
         await self._travel()
         self._shared.log.append(stream_id, fence, offset, entries, held, notes)
+        if self._shared.last_words == self._node_id:
+            self._shared.kill(self._node_id)
         await self._travel()
 
     async def read(
@@ -135,7 +143,7 @@ class NodeBroker:
         return fence
 
     def _deliver(self, deliver: Callable[[Letter], None], letter: Letter) -> None:
-        if self._node_id not in self._shared.gone:
+        if self._node_id not in self._shared.gone and not self._shared.lossy:
             deliver(letter)
 
     async def unlisten(self, bot_id: int, fence: int) -> None:
@@ -144,6 +152,9 @@ class NodeBroker:
 
     async def post(self, letter: Letter) -> bool:
         await self._travel()
+        node_id, _ = self._shared.listeners.get(letter.bot_id, ("", None))
+        if self._shared.forgotten and node_id in self._shared.gone:
+            return False
         return self._shared.mailbox.post(letter)
 
     async def is_online(self, bot_id: int) -> bool:

@@ -247,7 +247,10 @@ class World:
     ) -> StreamView:
         """Ask a question."""
         ask = Ask(conversation, "agent", "user", "what now?")
-        return await self.node.open_stream(ask, bot_id=bot_id, access_key_id=key)
+        view = await self.node.open_stream(ask, bot_id=bot_id, access_key_id=key)
+        # A legacy bot is asked behind a write.
+        await settle_down()
+        return view
 
     async def read(
         self,

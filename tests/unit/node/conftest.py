@@ -1,12 +1,15 @@
-"""A world whose broker answers at once, and one whose broker answers later."""
+"""A world whose broker answers at once, one whose broker answers later, and several nodes."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 import pytest
 
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from tests.support.brokers import DelayedLog, DelayedMailbox
-from tests.support.node import World
+from tests.support.node import World, settle_down
+from tests.support.several import Nodes
 
 
 @pytest.fixture(params=["memory", "delayed"])
@@ -28,3 +31,10 @@ def far_log(far: World) -> DelayedLog:
     """The log of `far`."""
     assert isinstance(far.log, DelayedLog)
     return far.log
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[Nodes]:
+    """No node yet."""
+    yield Nodes()
+    await settle_down()

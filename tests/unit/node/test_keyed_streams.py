@@ -133,6 +133,7 @@ async def test_an_owner_whose_log_is_away_ends_the_stream_when_it_is_back(world:
     await settle_down()
     assert bot.closed == []
     snapshot = await settle(world.log.claim(view.stream_id))
-    stream.take_over(world.node._streams._recovery.own(snapshot, stream), world.node.now())  # noqa: SLF001
+    owner = world.node._streams._recovery.own(snapshot, stream)  # noqa: SLF001
+    stream.take_over(owner, snapshot, world.node.now())
     await settle_down()
     assert [closed.outcome for closed in bot.closed] == ["cancelled"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.broker.base import Letter, LogSnapshot, StreamMeta
+from relay.broker.base import NO_NOTES, Letter, LogSnapshot, Notes, StreamMeta
 from relay.broker.memory import MemoryLog, memory_broker
 from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, LimitReached
@@ -70,7 +70,7 @@ async def test_a_broker_that_makes_no_log_opens_no_stream() -> None:
     """The shell is told; nothing is left behind."""
 
     class Down(MemoryLog):
-        def create(self, meta: StreamMeta) -> LogSnapshot:
+        def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
             raise BrokerUnavailable("no")
 
     world = World(Down())

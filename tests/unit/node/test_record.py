@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from relay.node.record import MISSING_MAX
+from relay.node.record import BOT, EVENTS, MISSING_MAX, StreamRecord
 from relay.node.tracer import TraceRow
 from relay.protocol.events import Abort, Chunk, End, Summary
 from relay.protocol.texthash import content_hash
 from relay.settings import Settings
 from relay.wire.jsontext import JsonValue
 from tests.support.ledger import LAG_MS, STEP_MS, TEXTS, WHOLE, Play
-from tests.support.node import LINGZHU, World
+from tests.support.node import LINGZHU, META, NOW, World
 
 GOOD = {
     "status": "completed",
@@ -373,3 +373,13 @@ async def test_so_many_missing_sequences_are_listed(world: World) -> None:
     assert row.sdk_total_chunks == 1_000_000
     assert isinstance(row.anomaly, dict)
     assert row.anomaly["never_arrived"] == [[0, 999_999]]
+
+
+def test_a_record_is_recalled_from_its_notes() -> None:
+    """What the next owner's row tells of the time before."""
+    record = StreamRecord(META)
+    record.protocol, record.sdk, record.handed, record.bot_key = 2, "name/1", True, "key"
+    record.note("command_sent", NOW + 1.0, bot_id=1)
+    notes = {BOT: record.bot_note(), EVENTS: record.events_note()}
+    assert StreamRecord.recall(META, notes) == record
+    assert StreamRecord.recall(META, {}) == StreamRecord(META)

@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
 from relay.protocol.events import Chunk, Position
 from relay.protocol.status import Outcome
 from relay.wire.bot import Cancel, Closed, Command, OpenStreamState
-from tests.support.cluster import MemoryNodes
-from tests.support.node import LINGZHU, NOW, Bot, Store, Timers, World, settle_down
-
-TEXTS = ["one ", "two ", "three ", "four"]
-WHOLE = "".join(TEXTS)
-
-
-class Nodes:
-    """Nodes that share a broker, a clock and a trace store."""
-
-    def __init__(self) -> None:
-        self.shared = MemoryNodes()
-        self.timers = Timers(ManualClock(NOW))
-        self.store = Store()
-
-    def start(self, node_id: str) -> World:
-        broker = self.shared.node(node_id)
-        return World(broker, broker, store=self.store, cluster=broker, timers=self.timers)
-
-
-@pytest.fixture
-async def nodes() -> AsyncIterator[Nodes]:
-    """No node yet."""
-    yield Nodes()
-    await settle_down()
-
-
-async def ask(device_node: World) -> str:
-    """Let a device ask; returns its stream."""
-    stream_id = (await device_node.ask()).stream_id
-    await device_node.advance(0.0)
-    return stream_id
-
-
-def open_at(bot: Bot) -> list[str]:
-    """The streams that a bot was told are open."""
-    return [state.stream_id for state in bot.connected.streams]
+from tests.support.node import LINGZHU, Bot
+from tests.support.several import TEXTS, WHOLE, Nodes, ask, open_at, reader_on
 
 
 async def test_a_bot_answers_a_device_of_another_node(nodes: Nodes) -> None:
@@ -154,11 +116,6 @@ async def test_an_orphan_whose_bot_is_here_goes_on_at_once(nodes: Nodes) -> None
     await back.end(stream, TEXTS)
     assert await reader_on(elsewhere, stream) == WHOLE
     reader.subscription.close()
-
-
-async def reader_on(node: World, stream: str) -> str:
-    """Read a stream from the start on this node."""
-    return await (await node.read(stream)).read_all()
 
 
 async def test_a_device_reads_on_at_another_node(nodes: Nodes) -> None:

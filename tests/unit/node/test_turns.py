@@ -97,3 +97,13 @@ def test_only_so_many_keys_are_remembered(turns: LegacyTurns) -> None:
             turns.ended("s0")
     assert turns.resolve("k1") == "s1"
     assert turns.resolve("k0") is None
+
+
+def test_what_an_earlier_connection_was_asked_is_taken_up(turns: LegacyTurns) -> None:
+    """In its order, and under the names that the bot had for it."""
+    turns.take_up("first", "", 0.0)
+    turns.take_up("second", "key-2", 0.0)
+    assert turns.resolve("key-2") == "second"
+    assert turns.resolve("key-1") == "first"
+    assert turns.resolve(None) == "first"
+    assert turns.asked("third", 1.0) == ["first", "second", "third"]
