@@ -5,37 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from tests.support.bots import raw_bot, stream_of
 from tests.support.glasses import Glasses, question
-from tests.support.server import RELAY, RelayServer, environment
+from tests.support.operators import operator
+from tests.support.server import RelayServer
 
 CHUNKS = [f"piece {number} " for number in range(60)]
 LOST = (57, 58, 59)
 
 Object = dict[str, object]
-
-
-@asynccontextmanager
-async def operator(relay: RelayServer) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with an administrator's token, which may be in no log."""
-    settings = {"RELAY_DATABASE_URL": f"sqlite+aiosqlite:///{relay.database}"}
-    process = await asyncio.create_subprocess_exec(
-        RELAY, "admin", "token", "--json", env=environment(settings), stdout=PIPE
-    )
-    output, _ = await process.communicate()
-    token = json.loads(output)["admin_token"]
-    relay.secrets.append(token)
-    headers = {"Authorization": f"Bearer {token}"}
-    base = f"{relay.url}/admin/api"
-    async with httpx.AsyncClient(base_url=base, headers=headers, trust_env=False) as client:
-        yield client
 
 
 async def lose_the_tail(relay: RelayServer) -> str:

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from tests.support.bots import RawBot, raw_bot, stream_of
 from tests.support.glasses import Glasses, assert_finished, question
 from tests.support.incident import load_incident
-from tests.support.proxies import Proxy, put, running_proxy
+from tests.support.proxies import KINDS, Proxy, buffered, put, running_proxy
 from tests.support.redis import RedisServer, own_redis
 from tests.support.server import RelayServer, Seed, running
 
@@ -22,11 +22,6 @@ __all__ = ["own_redis"]
 TURN = load_incident()[1]
 PLANTED_S = 2.0
 """How long what never comes is waited for; a slow machine cannot make these tests fail."""
-
-KINDS = [
-    pytest.param("nginx", marks=pytest.mark.needs("nginx")),
-    pytest.param("caddy", marks=pytest.mark.needs("caddy")),
-]
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +92,6 @@ async def test_a_hang_up_reaches_the_relay(front: RelayServer) -> None:
     """The proxy lets go of the relay when its client goes."""
     async with raw_bot(front) as bot:
         await hung_up(front, bot)
-
-
-def buffered(text: str) -> str:
-    """The snippet with buffering on, as both proxies would have it for other answers."""
-    if "lb_policy" in text:
-        return put(text, "\t\tlb_policy", "\t\tbuffer_responses\n\t\tlb_policy")
-    # nginx's own default is 1.0; with 1.1 it buffers, too, but passes chunks on as they come.
-    text = put(text, "proxy_http_version 1.1;", "")
-    # The relay itself asks nginx for no buffering.
-    return put(text, "proxy_buffering off;", "proxy_ignore_headers X-Accel-Buffering;")
 
 
 async def test_a_proxy_that_buffers_is_found_out(

@@ -17,12 +17,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from tests.support.ports import free_port
 from tests.support.server import RelayServer
 from tests.tools import find_program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 START_TIMEOUT_S = 20.0
+
+KINDS = [
+    pytest.param("nginx", marks=pytest.mark.needs("nginx")),
+    pytest.param("caddy", marks=pytest.mark.needs("caddy")),
+]
+"""For `parametrize`: real ones, where they are installed."""
 
 Change = Callable[[str], str]
 
@@ -118,3 +126,13 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             assert process.poll() is None, f"the proxy has ended:\n{log.read_text()}"
             assert not late, f"the proxy does not listen:\n{log.read_text()}"
             time.sleep(0.01)
+
+
+def buffered(text: str) -> str:
+    """The snippet with buffering on, as both proxies would have it for other answers."""
+    if "lb_policy" in text:
+        return put(text, "\t\tlb_policy", "\t\tbuffer_responses\n\t\tlb_policy")
+    # nginx's own default is 1.0; with 1.1 it buffers, too, but passes chunks on as they come.
+    text = put(text, "proxy_http_version 1.1;", "")
+    # The relay itself asks nginx for no buffering.
+    return put(text, "proxy_buffering off;", "proxy_ignore_headers X-Accel-Buffering;")
