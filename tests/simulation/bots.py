@@ -203,6 +203,7 @@ class ScriptedBot:
         self._kind = plan.kind
         self._random = random
         self._sequence = 0
+        self._asked: set[str] = set()
         protocol = 2 if plan.kind is Kind.WILD else 1
         self._wire = Wire(
             world,
@@ -220,8 +221,12 @@ class ScriptedBot:
             assert isinstance(metadata, dict)
             params = payload["params"]
             assert isinstance(params, dict)
-            question = self._world.asked(str(metadata["session_id"]), str(params["message"]))
-            task = asyncio.create_task(self._answer(str(metadata["session_id"]), question))
+            stream_id = str(metadata["session_id"])
+            if stream_id in self._asked:
+                return  # repeated by the weather, which no program was written for
+            self._asked.add(stream_id)
+            question = self._world.asked(stream_id, str(params["message"]))
+            task = asyncio.create_task(self._answer(stream_id, question))
             self._tasks.add(task)
 
     async def _answer(self, stream_id: str, question: Question) -> None:

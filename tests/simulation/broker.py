@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 
-from relay.broker.base import NO_NOTES, LogSnapshot, Notes, StreamMeta
+from relay.broker.base import NO_NOTES, LogSnapshot, LogState, Notes, StreamMeta
 from relay.broker.memory import MemoryLog
 from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
 from relay.protocol.events import Entry, HeldChunk
@@ -127,6 +127,34 @@ class FarBroker(NodeBroker):
 
     async def _travel(self) -> None:
         await self._line.travel()
+
+    # An answer takes its way, too, and may be lost on it.
+
+    async def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
+        """See `StreamLog.create`."""
+        made = await super().create(meta, notes)
+        await self._travel()
+        return made
+
+    async def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
+        """See `StreamLog.claim`."""
+        claimed = await super().claim(stream_id, epoch)
+        await self._travel()
+        return claimed
+
+    async def read(
+        self, stream_id: str, after: int, limit: int, epoch: str | None = None
+    ) -> Sequence[Entry]:
+        """See `StreamLog.read`."""
+        found = await super().read(stream_id, after, limit, epoch)
+        await self._travel()
+        return found
+
+    async def describe(self, stream_id: str) -> LogState:
+        """See `StreamLog.describe`."""
+        state = await super().describe(stream_id)
+        await self._travel()
+        return state
 
     async def append(
         self,

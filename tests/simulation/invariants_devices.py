@@ -115,6 +115,7 @@ def _not_too_early(story: Story) -> Iterator[str]:
 
 def i10_the_hold_ends(story: Story) -> Iterator[str]:
     """2.0 s and 0.1 s behind the bot's end at the latest, whatever the wall clock says."""
+    yield from _given_up_early(story)
     heard, at = story.end_heard, story.ended_at
     if heard is None or not story.undisturbed:
         return
@@ -125,6 +126,23 @@ def i10_the_hold_ends(story: Story) -> Iterator[str]:
     latest = heard.at + story.plan.settings.barrier_seconds + HOLD_S + 8 * story.plan.broker_s
     if (at is None or at > latest) and not (unknown and story.wild):
         yield f"the end came at {heard.at:.3f}, and was over at {at}"
+
+
+def _given_up_early(story: Story) -> Iterator[str]:
+    """The other deadlines: nobody is called silent or gone before the time."""
+    at, settings = story.ended_at, story.plan.settings
+    if at is None or not story.undisturbed:
+        return
+    if story.outcome is Outcome.IDLE:
+        # A repetition is no sign of life, so what was stored counts, and not what was heard.
+        waited, since = settings.idle_seconds, [f.at for f, _ in story.of(Wrote) if f.at < at]
+    elif story.outcome is Outcome.BOT_GONE:
+        waited, since = settings.bot_grace_seconds, story.run.left_at(story.bot.bot_id)
+    else:
+        return
+    last = max((moment for moment in since if moment <= at), default=story.facts[0].at)
+    if at < last + waited - EXACT_S - 8 * story.plan.broker_s:
+        yield f"{story.outcome} after {at - last:.3f} s"
 
 
 def i11_a_late_chunk_is_acknowledged_and_not_shown(story: Story) -> Iterator[str]:

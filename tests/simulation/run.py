@@ -17,7 +17,7 @@ from relay.errors import RelayError
 from tests.simulation.bots import AnyBot, Wire, make_bot
 from tests.simulation.broker import FarBroker, Line, WitnessLog
 from tests.simulation.devices import Device
-from tests.simulation.facts import Ledger, Probed, Sample
+from tests.simulation.facts import BotLeft, Ledger, Probed, Sample
 from tests.simulation.faults import Faults
 from tests.simulation.logs import NOT_MADE, PLANNED, watched_logs
 from tests.simulation.network import Payload, Socket
@@ -53,6 +53,10 @@ class Run:
     tasks_left: list[str] = field(default_factory=list)
     rows_lost: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By process: what its tracer says that it lost, and what its store did not keep."""
+
+    def left_at(self, bot_id: int) -> list[float]:
+        """Return when connections of this bot were known to be gone."""
+        return [fact.at for fact, left in self.ledger.of(BotLeft) if left.bot_id == bot_id]
 
 
 class Simulation:
