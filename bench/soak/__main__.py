@@ -80,25 +80,30 @@ class Options:
     bots: int
     devices: int
     memory_mb: float
+    slack: float
     redis: bool
     seed: int
     chart: Path | None
 
 
-def limits(memory_mb: float) -> list[Limit]:
-    """Return what may grow by how much: memory by MB, the rest by a share of its median."""
-    return [
-        Limit("memory MB", 0.0, memory_mb),
-        Limit("descriptors", 0.15, 10),
-        Limit("sockets", 0.15, 10),
-        Limit("tasks", 0.15, 15),
-        Limit("timers", 0.15, 30),
-        Limit("open streams", 0.15, 10),
-        Limit("kept streams", 0.15, 30),
-        Limit("log bytes", 0.15, 1e6),
-        Limit("rows", 0.15, 150),
-        Limit("database MB", 0.15, 2),
-    ]
+def limits(memory_mb: float, slack: float = 1.0) -> list[Limit]:
+    """Return what may grow by how much: memory by MB, the rest by a share of its median.
+
+    `slack` multiplies all but memory: in a short run they swing more than they move.
+    """
+    floors = {
+        "descriptors": 10,
+        "sockets": 10,
+        "tasks": 15,
+        "timers": 30,
+        "open streams": 10,
+        "kept streams": 30,
+        "log bytes": 1e6,
+        "rows": 150,
+        "database MB": 2,
+    }
+    others = [Limit(name, 0.15 * slack, floor * slack) for name, floor in floors.items()]
+    return [Limit("memory MB", 0.0, memory_mb), *others]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,7 @@ async def soak(options: Options) -> Soak:
     back = [*returns(before.values, at_once.values, CONNECTED)]
     back += returns(empty.values, later.values, KEPT)
     crowded = [sample for sample in samples if sample.at <= options.seconds]
-    judged = trends(crowded, limits(options.memory_mb), options.warmup_s)
+    judged = trends(crowded, limits(options.memory_mb, options.slack), options.warmup_s)
     return Soak(samples, crowd_s, judged, back, outcomes, ledger)
 
 
@@ -222,6 +227,7 @@ def read_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--bots", type=int, default=12)
     parser.add_argument("--devices", type=int, default=20, help="that ask at a time")
     parser.add_argument("--memory-mb", type=float, default=2.0, help="growth that is flat still")
+    parser.add_argument("--slack", type=float, default=1.0, help="times the other limits")
     parser.add_argument("--redis", action="store_true", help="with a redis-server of its own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chart", type=Path, help="where to write the drawing")
@@ -235,6 +241,7 @@ def read_options(arguments: Sequence[str]) -> Options:
         given.bots,
         given.devices,
         given.memory_mb,
+        given.slack,
         given.redis,
         given.seed,
         given.chart,
