@@ -148,19 +148,19 @@ class Settings:
         (), "Proxies whose `X-Forwarded-For` is believed: `127.0.0.1,10.0.0.0/8`."
     )
     connections_max: int = _setting(
-        20_000,
+        16_384,
         "How many WebSockets, streams and requests one process has open; one more gets 503. "
         "0, as for all limits up to RELAY_READERS_PER_STREAM, is without a limit.",
         at_least=0,
     )
     connections_per_address: int = _setting(
-        10_000,
+        8_192,
         "How many connections one address has; one more gets 429. An IPv6 /64 is one address, "
         "and a trusted proxy is none.",
         at_least=0,
     )
     connections_per_key: int = _setting(
-        10_000,
+        8_192,
         "How many WebSockets, streams and waiting requests one access key has; one more gets 429.",
         at_least=0,
     )
@@ -192,7 +192,7 @@ class Settings:
     )
     bytes_per_address: int = _setting(0, "The same for their size.", "bytes per s", at_least=0)
     commands_per_connection: int = _setting(
-        50,
+        100,
         "How much one WebSocket may say that is no message of a stream: subscriptions, pings, "
         "what cannot be read; above it it is closed with `rate_limited`.",
         "per s",

@@ -71,9 +71,11 @@ async def _examine(database: str | None, url: str | None, access_key: str | None
 async def _configured(settings: Settings) -> list[Finding]:
     from relay.doctor.broker import look_at_broker
     from relay.doctor.configuration import look_at_extras, look_at_secret, look_at_settings
+    from relay.doctor.machine import look_at_connections
     from relay.doctor.storage import look_at_database
 
     found = [*look_at_settings(settings), *look_at_extras(settings), *look_at_secret(settings)]
+    found += look_at_connections(settings.connections_max)
     found += await look_at_database(settings.database_url, grows_to_bytes=settings.trace_bytes_max)
     return found + await look_at_broker(
         settings.broker_url, wait_replicas=settings.redis_wait_replicas

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.doctor.finding import Finding, failure, fine, unseen, warning
+from relay.limits.door import SPARE
 
 CLOCK: Final = "clock"
 LIMITS: Final = "limits"
@@ -99,6 +100,12 @@ def look_at_limits() -> list[Finding]:
     return [judge_descriptors(soft, hard), judge_backlog(granted)]
 
 
+def look_at_connections(connections_max: int) -> list[Finding]:
+    """Look whether this shell grants what the relay lets in; 0: as many as come."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return judge_connections(soft, connections_max)
+
+
 def judge_descriptors(soft: int, hard: int) -> Finding:
     """Judge how many descriptors a process may open: each device and each bot takes one."""
     if soft == resource.RLIM_INFINITY:
@@ -112,6 +119,24 @@ def judge_descriptors(soft: int, hard: int) -> Finding:
     here = f"`ulimit -n {DESCRIPTORS_ENOUGH}`" if allowed else "the hard limit, as root"
     mend = f"raise it: {here}; for a systemd service LimitNOFILE=65536"
     return (failure if soft < DESCRIPTORS_FEW else warning)(LIMITS, what, mend)
+
+
+def judge_connections(soft: int, connections_max: int) -> list[Finding]:
+    """Judge whether the relay refuses connections before it has no file for them.
+
+    Fewer files than `DESCRIPTORS_ENOUGH` are told of already.
+    """
+    room = soft - RESERVED_DESCRIPTORS - SPARE
+    if soft < DESCRIPTORS_ENOUGH or 0 < connections_max <= room:
+        return []
+    return [
+        warning(
+            LIMITS,
+            f"RELAY_CONNECTIONS_MAX is {connections_max}, which {soft} open files are too few for: "
+            "beyond them a caller is not told 503 but nothing",
+            f"raise the limit of open files, or set RELAY_CONNECTIONS_MAX to at most {room}",
+        )
+    ]
 
 
 def judge_backlog(granted: int | None) -> Finding:

@@ -11,6 +11,8 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from relay.limits.refusal import Kind as LimitedKind
+from relay.limits.refusal import Limit
 from relay.metrics import (
     DEFINITIONS,
     Hop,
@@ -137,6 +139,15 @@ def test_refusals_are_counted_by_code() -> None:
     metrics.refused(RefusalCode.CONFLICT)
     assert value(metrics, "relay_refusals_total", code="conflict") == 2
     assert value(metrics, "relay_refusals_total", code="hold_full") == 0
+
+
+def test_what_a_limit_kept_out_is_counted_by_limit_and_kind() -> None:
+    """So that an operator knows which setting it was."""
+    metrics = Metrics(Now)
+    metrics.limited(Limit.ASKS_PER_KEY, LimitedKind.ASK)
+    metrics.limited(Limit.ASKS_PER_KEY, LimitedKind.ASK)
+    assert value(metrics, "relay_limited_total", limit="asks_per_key", kind="ask") == 2
+    assert value(metrics, "relay_limited_total", limit="connections", kind="ask") == 0
 
 
 def test_what_is_so_now_is_asked_for_at_each_look() -> None:

@@ -10,9 +10,11 @@ from relay.doctor.finding import Level
 from relay.doctor.machine import (
     judge_backlog,
     judge_clock,
+    judge_connections,
     judge_descriptors,
     judge_offset,
     look_at_clock,
+    look_at_connections,
     look_at_limits,
 )
 
@@ -75,6 +77,27 @@ def test_descriptors_are_judged(soft: int, hard: int, level: Level, mend: str) -
     finding = judge_descriptors(soft, hard)
     assert finding.level is level
     assert mend in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("soft", "connections", "told"),
+    [
+        (65_536, 16_384, ""),
+        (resource.RLIM_INFINITY, 0, ""),
+        (16_384, 16_384, "RELAY_CONNECTIONS_MAX to at most 15296"),
+        (65_536, 0, "RELAY_CONNECTIONS_MAX to at most 64448"),
+        (1024, 16_384, ""),
+    ],
+)
+def test_more_connections_than_files_are_told_of(soft: int, connections: int, told: str) -> None:
+    """A relay that refuses the last ones says so to them; without a file it cannot."""
+    mends = [finding.mend for finding in judge_connections(soft, connections)]
+    assert [told in mend for mend in mends] == ([True] if told.startswith("RELAY") else [])
+
+
+def test_this_shell_has_files_for_one_connection() -> None:
+    """Whatever it grants: fewer than are enough are told of by another finding."""
+    assert look_at_connections(1) == []
 
 
 @pytest.mark.parametrize(

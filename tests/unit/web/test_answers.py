@@ -13,7 +13,9 @@ from relay.errors import (
     LimitReached,
     NotFound,
     OutOfScope,
+    Overloaded,
     PositionGone,
+    RateLimited,
     StoreError,
     Unauthorized,
     UnknownStream,
@@ -33,6 +35,9 @@ from relay.web.answers import Unbound, error_code, json_error
         (Unbound("x"), 404, "unbound"),
         (PositionGone("x"), 410, "position_gone"),
         (LimitReached("x"), 413, "limit_reached"),
+        (LimitReached("x", retry_after_s=5.0), 503, "limit_reached"),
+        (RateLimited("x", limit="asks_per_key", retry_after_s=1.0), 429, "rate_limited"),
+        (Overloaded("x", retry_after_s=5.0), 503, "overloaded"),
         (BrokerUnavailable("x"), 503, "internal"),
         (StoreError("x"), 503, "internal"),
         (RuntimeError("x"), 500, "internal"),
@@ -43,6 +48,19 @@ def test_an_error_has_a_status_and_a_stable_code(error: Exception, status: int, 
     response = json_error(error)
     assert (response.status_code, error_code(error)) == (status, code)
     assert json.loads(bytes(response.body))["code"] == code
+
+
+@pytest.mark.parametrize(("retry_after_s", "told"), [(0.2, "1"), (1.0, "1"), (4.1, "5")])
+def test_a_limit_says_when_to_come_back_and_which_it_is(retry_after_s: float, told: str) -> None:
+    """In whole seconds, because `Retry-After` has no others, and never 0."""
+    response = json_error(RateLimited("x", limit="asks_per_key", retry_after_s=retry_after_s))
+    assert response.headers["Retry-After"] == told
+    assert json.loads(bytes(response.body))["limit"] == "asks_per_key"
+
+
+def test_what_is_too_large_is_not_asked_for_again() -> None:
+    """It would be as large then."""
+    assert "Retry-After" not in json_error(LimitReached("x")).headers
 
 
 @pytest.mark.parametrize("error", [StoreError("password"), RuntimeError("password")])
