@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.rows import bots, clocks, kills, readers, redis, stores, weather
+from tests.faults.rows import bots, clocks, floods, kills, readers, redis, stores, weather
 from tests.faults.scenario import Scenario
 
 ALL: tuple[Scenario, ...] = (
@@ -13,4 +13,5 @@ ALL: tuple[Scenario, ...] = (
     *stores.SCENARIOS,
     *readers.SCENARIOS,
     *clocks.SCENARIOS,
+    *floods.SCENARIOS,
 )

@@ -96,9 +96,18 @@ def test_another_text_is_found() -> None:
     """A chunk must be shown as it was sent."""
     stream = Stream(ANSWER, "user", "s")
     stream.readers.append(reader := Reader(stream))
-    stream.hear({"type": "stream_chunk", "sequence": 0, "content": "a"}, 0.0)
+    stream.hear({"type": "stream_chunk", "sequence": 0, "content": ANSWER.piece(0)}, 0.0)
     reader.take("e.1", {"type": "stream_chunk", "sequence": 0, "content": "b"}, 0.0)
-    assert any("sent as 'a'" in line for line in judge(stream, None))
+    assert any("chunk 0 as 'b'" in line for line in judge(stream, None))
+
+
+def test_a_chunk_that_nobody_sent_is_found() -> None:
+    """Whatever its text."""
+    stream = Stream(ANSWER, "user", "s")
+    stream.readers.append(reader := Reader(stream))
+    chunk = {"type": "stream_chunk", "sequence": 0, "content": ANSWER.piece(0)}
+    reader.take("e.1", chunk, 0.0)
+    assert any("never sent" in line for line in judge(stream, None))
 
 
 def test_a_hole_that_nothing_announces_is_found() -> None:

@@ -24,7 +24,6 @@ class Stream:
     """The path of the events, with its ticket."""
     sent: dict[int, float] = field(default_factory=dict)
     """Each sequence that was handed to a relay, and when first."""
-    texts: dict[int, str] = field(default_factory=dict)
     acked: dict[int, float] = field(default_factory=dict)
     """Each sequence that a relay has called stored, and when first."""
     ack_from: int = 0
@@ -44,7 +43,6 @@ class Stream:
         match message.get("type") or message.get("action"):
             case "stream_chunk" if isinstance(sequence := message.get("sequence"), int):
                 self.sent.setdefault(sequence, now)
-                self.texts.setdefault(sequence, str(message.get("content") or ""))
                 self.told_at = now
             case "stream_end":
                 self.ended_at = self.ended_at or now
@@ -135,10 +133,11 @@ class Reader:
             self._wrong(f"chunk {sequence} behind {last}, and nothing says that some are missing")
         elif sequence <= last:
             self._wrong(f"chunk {sequence} behind {last}")
-        if content != self.stream.texts.get(sequence):
-            self._wrong(
-                f"chunk {sequence} as {content!r}, sent as {self.stream.texts.get(sequence)!r}"
-            )
+        if sequence not in self.stream.sent:
+            self._wrong(f"chunk {sequence}, which was never sent")
+        elif content != self.stream.answer.piece(sequence):
+            sent = self.stream.answer.piece(sequence)
+            self._wrong(f"chunk {sequence} as {content!r}, sent as {sent!r}")
         self.shown[sequence] = now
 
     def _wrong(self, what: str) -> None:

@@ -58,7 +58,7 @@ def _counted(stream: Stream, trace: Object) -> list[str]:
     if stream.readers and stream.readers[0].end is not None:
         most = max(len(reader.shown) for reader in stream.readers)
         found += _differ("(17) chunks shown", most, trace["sse_chunk_count"])
-        text = "".join(stream.texts[n] for n in sorted(stream.readers[0].shown))
+        text = "".join(stream.answer.piece(n) for n in sorted(stream.readers[0].shown))
         if not any(reader.repaired for reader in stream.readers) and not trace["missing_sequences"]:
             # PostgreSQL takes no NUL in a text, so that a trace has none.
             kept = trace["sse_content"].replace("\0", "")
