@@ -178,13 +178,31 @@ async def test_a_question_that_is_too_large_is_answered_by_the_relay(front: Rela
     assert answer.finishes == ["message", "done"]
 
 
-async def test_the_proxy_itself_refuses_what_is_larger_still(front: RelayServer) -> None:
-    """Nobody fills its disk or the relay's memory."""
-    body = question(front.bot().user_id, filler="x" * 3_000_000)
-    async with httpx.AsyncClient(base_url=front.url, trust_env=False) as client:
-        response = await client.post("/sse/rokid", json=body)
+async def test_the_proxy_itself_refuses_what_is_larger_still(kind: str, tmp_path: Path) -> None:
+    """Nobody fills its disk, or the memory of what stands behind it and would take all of it."""
+    whole: list[int] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length:")[2].partition("\r\n")[0] or 0)
+            await reader.readexactly(length)
+            whole.append(length)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with running_proxy(kind, tmp_path, [port]) as proxy:
+            url = f"http://127.0.0.1:{proxy.port}/sse/rokid"
+            async with httpx.AsyncClient(trust_env=False) as client:
+                taken = await client.post(url, content=b"x" * 1_900_000)
+                refused = await client.post(url, content=b"x" * 3_000_000)
+    assert taken.status_code == 200
     # Caddy 2.6 cuts the body off and calls what follows a bad gateway.
-    assert response.status_code in {413, 502}
+    assert refused.status_code in {413, 502}
+    assert max(whole) == 1_900_000
 
 
 async def test_metrics_are_not_for_the_outside(front: RelayServer, relay: RelayServer) -> None:
