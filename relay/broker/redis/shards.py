@@ -203,12 +203,19 @@ async def open_shards(url: str, keys: Keys, confirmation: Confirmation | None) -
     except (TypeError, ValueError) as error:
         # Its words may quote the URL, and the password in it.
         raise BrokerUnavailable("Redis: this URL cannot be used; correct it") from error
-    is_cluster = info.get("redis_mode") == "cluster"
-    shards = Shards(endpoint, keys, is_cluster=is_cluster, confirmation=confirmation)
-    if is_cluster:
+    shards = Shards(endpoint, keys, is_cluster=is_cluster(info), confirmation=confirmation)
+    if shards.is_cluster:
         await shards.load_map()
     _warn(info)
     return shards
+
+
+def is_cluster(info: dict[str, Any]) -> bool:
+    """Whether `INFO` is that of a cluster's node.
+
+    Not by `redis_mode`, which Valkey calls `server_mode`.
+    """
+    return bool(info.get("cluster_enabled"))
 
 
 def _warn(info: dict[str, Any]) -> None:

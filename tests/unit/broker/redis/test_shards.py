@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from relay.broker.redis import open_redis
 from relay.broker.redis.keys import BUCKETS, Keys
-from relay.broker.redis.shards import Endpoint, Shards, open_shards
+from relay.broker.redis.shards import Endpoint, Shards, is_cluster, open_shards
 from relay.errors import BrokerUnavailable
 from tests.support.node import META
 from tests.support.ports import free_port
@@ -39,6 +39,12 @@ async def test_one_redis_has_all_buckets(redis_server: RedisServer) -> None:
         assert len({id(shards.of(bucket)) for bucket in range(BUCKETS)}) == 1
         assert shards.of(0).writes is not shards.of(0).calls
         await shards.ping()
+
+
+def test_a_cluster_of_valkey_is_one() -> None:
+    """Valkey 8 says `server_mode` where Redis says `redis_mode`; both say `cluster_enabled`."""
+    assert is_cluster({"server_mode": "cluster", "cluster_enabled": 1})
+    assert not is_cluster({"redis_mode": "standalone", "cluster_enabled": 0})
 
 
 async def test_the_primaries_of_a_cluster_share_the_buckets(
