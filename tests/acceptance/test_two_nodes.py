@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from relay_sdk import Bot, Command, ConnectionTimes, ReplyOutcome
-from tests.support.bots import V2_4_0, as_recorded, legacy_bot
+from tests.support.bots import V2_4_0, as_recorded, legacy_bot, stream_of
 from tests.support.glasses import Glasses, assert_finished, question
 from tests.support.incident import load_incident
 from tests.support.pair import Front, Pair, Row, open_pair
@@ -243,6 +244,65 @@ async def test_a_rolling_restart_under_load_loses_nothing(pair: Pair) -> None:
             await asyncio.to_thread(node.start)
         await asyncio.wait_for(reading, 90)
         await load.assert_whole()
+
+
+async def listening(node: RelayServer) -> None:
+    """Wait until a bot of this relay can be asked: that is a moment behind its greeting."""
+    async with asyncio.timeout(10):
+        # Another process: its log is all that it says.
+        while "bot_connected" not in node.log:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def hang(node: RelayServer) -> None:
+    """Stop a relay in the middle: what is sent to it from now on it has not read when it dies."""
+    assert node.process is not None
+    node.process.send_signal(signal.SIGSTOP)
+
+
+async def test_a_command_whose_node_dies_with_it_is_answered_all_the_same(pair: Pair) -> None:
+    """It was posted to the bot's relay, which never read it: the bot is asked at the other one."""
+    there, here = pair.nodes
+    async with Front(pair) as front:
+        replayer = Replayer(front.url, pair.seed.bots[0], 0.01)
+        async with replayer.bot as bot:
+            await bot.connected()
+            await listening(there)
+            hang(there)
+            device = Device(pair.nodes, 1)
+            await device.ask(pair, pair.seed.bots[0].user_id)
+            reading = asyncio.ensure_future(device.read())
+            there.kill()
+            await asyncio.wait_for(reading, 60)
+            outcome = await replayer.outcome
+    assert replayer.asked == [device.stream_id]
+    assert outcome == ReplyOutcome("completed", TOTAL, ())
+    assert (device.reconnects, device.at) == (0, pair.nodes.index(here))
+    assert_row(await pair.trace(device.stream_id), device, TOTAL)
+
+
+async def test_a_legacy_bot_is_asked_once_whatever_dies(pair: Pair) -> None:
+    """At the other relay where its own never asked it, and not again where it did."""
+    there, here = pair.nodes
+    seed = pair.seed.bots[0]
+    async with legacy_bot(there, V2_4_0):
+        await listening(there)
+        hang(there)
+        unread = Device(pair.nodes, 1)
+        await unread.ask(pair, seed.user_id)
+        there.kill()
+    await asyncio.to_thread(there.start)
+    script = as_recorded(TURN, numbered=True, speed=20)
+    async with legacy_bot(there, V2_4_0) as bot:
+        command = await bot.command()
+        assert stream_of(command) == unread.stream_id
+        there.kill()
+    async with legacy_bot(here, V2_4_0) as bot:
+        await asyncio.gather(bot.answer(command, script), unread.read())
+        row = await pair.trace(unread.stream_id)
+        assert bot.cable.messages("execute_command") == []
+    assert unread.whole == TURN.text
+    assert (row["status"], row["missing_sequences"]) == ("completed", [])
 
 
 async def test_a_legacy_bot_answers_a_device_on_the_other_node(pair: Pair) -> None:
