@@ -173,10 +173,10 @@ class Devices:
     async def _two_readers(self) -> None:
         wish = draw_wish(self._rng)
         url = (await self._trigger(wish))["events_url"]
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(wish, url))
-            await asyncio.sleep(self._rng.uniform(0.0, 0.3))
-            group.create_task(self._read(wish, url, breaks=1))
+        reading = [self._read(wish, url), self._read(wish, url, breaks=1)]
+        for error in await asyncio.gather(*reading, return_exceptions=True):
+            if error is not None:
+                raise error
 
     async def _read(self, wish: Wish, url: str, breaks: int = 0) -> None:
         reading = Reading()

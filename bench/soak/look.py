@@ -59,7 +59,11 @@ def from_outside(pid: int) -> dict[str, float]:
 
 async def from_inside(http: httpx.AsyncClient) -> tuple[dict[str, float], dict[str, int]]:
     """Return the relay's own figures, and how many streams ended with which outcome."""
-    told = (await http.get("/metrics")).text
+    try:
+        told = (await http.get("/metrics")).text
+    except httpx.RemoteProtocolError:
+        # The relay ended the idle connection at that very moment, as every HTTP server may.
+        told = (await http.get("/metrics")).text
     samples = [s for family in text_string_to_metric_families(told) for s in family.samples]
     by_name = {sample.name: sample.value for sample in samples}
     outcomes = {
