@@ -58,6 +58,11 @@ class Bucket:
         wait_s = full_at - now - self._burst_s
         return wait_s if wait_s > 0.0 else 0.0  # noqa: FURB136 - as above
 
+    @property
+    def size(self) -> float:
+        """How many tokens it holds."""
+        return self._burst_s / self._each_s
+
     def is_full(self, now: float) -> bool:
         """Whether nothing would be lost by forgetting it."""
         return self._full_at <= now

@@ -18,10 +18,20 @@ PAUSE_MIN_S: Final = 0.02
 """A shorter pause would be mostly the timer's own inaccuracy, once for each message."""
 
 
+LOTS: Final = 256
+"""What is said is paid for in lots of this part of a bucket, so that most frames cost a sum."""
+
+LOT_MESSAGES_MAX: Final = 64
+LOT_BYTES_MAX: Final = 65_536
+
+
 class Budget:
     """The buckets of one socket: those of its credential and its address, and one of its own."""
 
-    __slots__ = ("_commands", "_messages", "_names", "_notices", "_sizes")
+    __slots__ = (
+        *("_commands", "_lot_messages", "_lot_size", "_messages", "_names", "_notices"),
+        *("_said", "_said_size", "_sizes"),
+    )
 
     def __init__(
         self,
@@ -34,6 +44,9 @@ class Budget:
     ) -> None:
         self._messages = tuple(messages)
         self._sizes = tuple(sizes)
+        self._lot_messages = _lot(self._messages, LOT_MESSAGES_MAX)
+        self._lot_size = _lot(self._sizes, LOT_BYTES_MAX)
+        self._said = self._said_size = 0
         self._commands = Bucket(commands_per_s) if commands_per_s else None
         self._notices = notices
         self._names = names
@@ -43,6 +56,11 @@ class Budget:
 
         Returns how long not to read on, in seconds; mostly 0.
         """
+        self._said = messages = self._said + messages
+        self._said_size = size = self._said_size + size
+        if messages < self._lot_messages and size < self._lot_size:
+            return 0.0
+        self._said = self._said_size = 0
         wait_s = 0.0
         reached = None
         for limit, bucket in self._messages:
@@ -67,3 +85,7 @@ class Budget:
             return None
         self._notices.refused(Limit.COMMANDS_PER_CONNECTION, Kind.SOCKET, self._names, now)
         return refuse_for(Limit.COMMANDS_PER_CONNECTION, wait_s)
+
+
+def _lot(buckets: Sequence[tuple[Limit, Bucket]], most: int) -> int:
+    return min((most, *(max(1, int(bucket.size / LOTS)) for _, bucket in buckets)))

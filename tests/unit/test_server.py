@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -12,16 +13,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import IPPROTO_TCP, TCP_INFO
 
 import httpx
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from relay.app import open_relay
+from relay.doctor.machine import BACKLOG, SOMAXCONN
 from relay.server import server_config
+from relay.web.listener import listen
 from tests.support.relay_app import (
     AUTHORIZATION,
     EXIT_S,
@@ -57,6 +62,21 @@ async def test_only_a_trusted_proxy_says_who_calls(
     headers = {"X-Forwarded-For": "192.0.2.66, 203.0.113.7", "X-Forwarded-Proto": "https"}
     async with httpx.AsyncClient(transport=transport, base_url="http://relay") as http:
         assert (await http.get("/", headers=headers)).text == seen
+
+
+async def test_as_many_connections_may_wait_to_be_accepted_as_the_doctor_expects() -> None:
+    """After a restart all bots come at once; whom the kernel turns away comes a second later."""
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(server_config(Starlette()))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    async with asyncio.timeout(EXIT_S):
+        while not server.started:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    # Linux tells a listening socket's backlog where another one has what was sacked.
+    (backlog,) = struct.unpack_from("I", listener.getsockopt(IPPROTO_TCP, TCP_INFO, 32), 28)
+    server.should_exit = True
+    await serving
+    assert backlog == min(BACKLOG, int(SOMAXCONN.read_text()))
 
 
 @dataclass(frozen=True, slots=True)

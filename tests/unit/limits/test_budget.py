@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.limits.bucket import BURST_S, Bucket
-from relay.limits.budget import PAUSE_MIN_S, Budget
+from relay.limits.budget import LOT_MESSAGES_MAX, PAUSE_MIN_S, Budget
 from relay.limits.notices import EPISODE_S, Notices
 from relay.limits.refusal import Limit, Refusal
 
@@ -31,13 +31,33 @@ def test_who_obeys_the_pauses_has_its_rate_and_loses_nothing() -> None:
     assert now == pytest.approx(10_000 / 100.0 - BURST_S, abs=2 * PAUSE_MIN_S)
 
 
+@pytest.mark.parametrize("messages", [1.0, 100.0, 20_000.0])
+def test_small_messages_are_paid_for_too(messages: float) -> None:
+    """In lots: of a bucket at most a 256th is said before it is paid for."""
+    said, count = budget(messages=messages, size=10**9), 0
+    with capture_logs():
+        while said.charge(1, 1, 0.0) == 0.0:
+            count += 1
+    size = messages * BURST_S
+    assert size <= count <= size * (1 + 1 / 256) + 1
+
+
+def test_large_messages_are_paid_for_too() -> None:
+    """However few there are."""
+    said, count = budget(messages=10**9, size=1_000_000.0), 0
+    with capture_logs():
+        while said.charge(1, 1_000, 0.0) == 0.0:
+            count += 1
+    assert count == pytest.approx(5_000, rel=1 / 250)
+
+
 def test_a_pause_is_never_shorter_than_a_timer_can_be() -> None:
     """At 100,000 a second a pause for each message would be 1 ms and not 10 us."""
     said = budget(messages=100_000.0, size=10**9)
     assert said.charge(500_000, 0, 0.0) == 0.0
     with capture_logs():
-        assert said.charge(1, 0, 0.0) == PAUSE_MIN_S
-    assert said.charge(1, 0, PAUSE_MIN_S) == 0.0
+        assert said.charge(LOT_MESSAGES_MAX, 0, 0.0) == PAUSE_MIN_S
+    assert said.charge(LOT_MESSAGES_MAX, 0, PAUSE_MIN_S) == 0.0
 
 
 @pytest.mark.parametrize(
