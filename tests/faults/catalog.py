@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.rows import bots, clocks, floods, kills, readers, redis, stores, weather
+from tests.faults.rows import bots, clocks, floods, kills, nodes, readers, redis, stores, weather
 from tests.faults.scenario import Scenario
 
 ALL: tuple[Scenario, ...] = (
@@ -14,4 +14,5 @@ ALL: tuple[Scenario, ...] = (
     *readers.SCENARIOS,
     *clocks.SCENARIOS,
     *floods.SCENARIOS,
+    *nodes.SCENARIOS,
 )

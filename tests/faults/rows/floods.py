@@ -198,7 +198,8 @@ def _healthy(relay: RelayServer, measured: Measured) -> None:
 
 
 def _most_within(tried: list[tuple[float, str]], span: float) -> int:
-    moments = [at for at, what in tried if what != "lost"]
+    broke = next((n for n, (_, what) in enumerate(tried) if what == "lost"), len(tried))
+    moments = [at for at, what in tried[broke:] if what != "lost"]
     return max((sum(first <= at < first + span for at in moments) for first in moments), default=0)
 
 
