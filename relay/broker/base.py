@@ -231,6 +231,15 @@ class Cluster(Protocol):
         """Return the ids of the bot's streams that have not ended, whoever owns them."""
         ...
 
+    def newest(
+        self, access_key_id: int, conversation_id: str
+    ) -> Awaitable[str | None] | str | None:
+        """Return the id of the stream that was opened last with this key in this conversation.
+
+        None where none is known; one that is returned may be gone.
+        """
+        ...
+
     def orphans(self, limit: int) -> Awaitable[Sequence[str]] | Sequence[str]:
         """Take at most `limit` streams whose owner's node is gone: claim them, or they are lost.
 

@@ -206,6 +206,9 @@ class MemoryCluster:
         """See `Cluster.streams_of`: none but those that the node knows itself."""
         return ()
 
+    def newest(self, _access_key_id: int, _conversation_id: str) -> None:
+        """See `Cluster.newest`: none but what the node knows itself."""
+
     def orphans(self, _limit: int) -> Sequence[str]:
         """See `Cluster.orphans`."""
         return ()

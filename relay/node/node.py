@@ -222,6 +222,9 @@ class Node:
         Only among those that the access key opened, within its scope. Raises `UnknownStream`.
         """
         await self._find(session_id)
+        if not self._succession.alone and self._registry.kept(session_id) is None:
+            newest = await self._succession.follow_newest(access_key_id, session_id)
+            session_id = newest or session_id
         stream = self._registry.find(access_key_id, session_id, scope)
         if bot_id is not None and stream.meta.bot_id != bot_id:
             raise UnknownStream(session_id)

@@ -170,6 +170,16 @@ class Succession:
             self._registry.follow(kept)
         return kept
 
+    async def follow_newest(self, access_key_id: int, conversation_id: str) -> str | None:
+        """Keep the newest stream of a conversation, wherever it is; None where there is none."""
+        stream_id = await settle(self._cluster.newest(access_key_id, conversation_id))
+        if stream_id is not None and self._registry.kept(stream_id) is None:
+            try:
+                await self.follow(stream_id)
+            except UnknownStream:
+                return None
+        return stream_id
+
     def forget_unread(self, after_s: float) -> None:
         """Keep no stream of another node that nobody has read here for so long, in seconds."""
         now = self._now()

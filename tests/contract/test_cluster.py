@@ -217,6 +217,19 @@ async def test_the_streams_of_a_bot_are_those_that_have_not_ended(nodes: Nodes) 
     assert list(await settle(b.cluster.streams_of(2))) == ["other"]
 
 
+async def test_the_newest_stream_of_a_conversation_is_known_to_every_node(nodes: Nodes) -> None:
+    """Of those that were opened with the same key, wherever they were."""
+    a, b = await nodes.node("a"), await nodes.node("b")
+    assert await settle(b.cluster.newest(META.access_key_id, "会话 1")) is None
+    for node, stream_id in ((a, "first"), (b, "second")):
+        meta = replace(META, stream_id=stream_id, conversation_id="会话 1")
+        await settle(node.log.create(meta))
+        for asking in (a, b):
+            assert await settle(asking.cluster.newest(META.access_key_id, "会话 1")) == stream_id
+    assert await settle(a.cluster.newest(META.access_key_id + 1, "会话 1")) is None
+    assert await settle(a.cluster.newest(META.access_key_id, "会话")) is None
+
+
 async def test_a_stream_that_was_dropped_is_nobodys(nodes: Nodes) -> None:
     """Neither its bot's nor an orphan."""
     a, b = await nodes.node("a"), await nodes.node("b")

@@ -37,6 +37,7 @@ class MemoryNodes:
     owners: dict[str, str] = field(default_factory=dict)
     """Which node owns a stream that is not settled."""
     bots: dict[str, int | None] = field(default_factory=dict)
+    newest: dict[tuple[int, str], str] = field(default_factory=dict)
     reported: dict[str, dict[str, ReadReport]] = field(default_factory=dict)
     listeners: dict[int, tuple[str, Callable[[], None]]] = field(default_factory=dict)
     reporters: dict[str, Callable[[str], None]] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class NodeBroker:
         made = self._shared.log.create(meta, notes)
         self._shared.owners[meta.stream_id] = self._node_id
         self._shared.bots[meta.stream_id] = meta.bot_id
+        self._shared.newest[meta.access_key_id, meta.conversation_id] = meta.stream_id
         return made
 
     async def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
@@ -180,6 +182,10 @@ class NodeBroker:
             return self._shared.log.describe(stream_id).ended
         except UnknownStream:
             return True
+
+    async def newest(self, access_key_id: int, conversation_id: str) -> str | None:
+        await self._travel()
+        return self._shared.newest.get((access_key_id, conversation_id))
 
     async def orphans(self, limit: int) -> Sequence[str]:
         await self._travel()

@@ -85,6 +85,12 @@ class Keys:
         """Sorted set: the streams of a bot, by when they expire."""
         return self._key(bucket_of_bot(bot_id), "streams", str(bot_id))
 
+    def newest(self, access_key_id: int, conversation_id: str) -> tuple[int, bytes]:
+        """String: the newest stream of a conversation. Returned with its bucket."""
+        name = f"{access_key_id}:{conversation_id}"
+        bucket = bucket_of_stream(name)
+        return bucket, self._key(bucket, "newest", name)
+
     def reports(self, stream_id: str) -> bytes:
         """Hash: what the readers of a stream were handed, by their nodes."""
         return self._key(bucket_of_stream(stream_id), "reports", stream_id)

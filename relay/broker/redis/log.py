@@ -75,11 +75,12 @@ class RedisLog:
         epoch = secrets.token_hex(8)
         described = meta_arguments(meta, epoch, self._nodes.node_id)
         args = [self._ttl_ms, *note_arguments(notes), *described]
-        made, _ = await asyncio.gather(
+        made, *_ = await asyncio.gather(
             self._run(
                 meta.stream_id, self._scripts.create, self._writers.made(meta.stream_id), args
             ),
             self._nodes.take_care(meta.stream_id, meta.bot_id),
+            self._nodes.remember(meta),
         )
         status, *_ = _list(made)
         if status == b"exists":

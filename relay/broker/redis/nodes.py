@@ -18,7 +18,7 @@ from typing import cast
 
 import structlog
 
-from relay.broker.base import ReadReport
+from relay.broker.base import ReadReport, StreamMeta
 from relay.broker.redis.hints import CLAIMED, REPORTED, Hints
 from relay.broker.redis.keys import NODES, Keys, bucket_of_bot, bucket_of_stream, decode, encode
 from relay.broker.redis.records import read_report, write_report
@@ -133,6 +133,19 @@ class RedisNodes:
             calls = self._shards.of(bucket_of_bot(bot_id)).calls
             noted.append(calls.run(self._scripts.note, (key,), (encode(stream_id), ttl_ms)))
         await asyncio.gather(*noted)
+
+    async def remember(self, meta: StreamMeta) -> None:
+        """The stream is the newest of its conversation. Raises `BrokerUnavailable`."""
+        bucket, key = self._keys.newest(meta.access_key_id, meta.conversation_id)
+        ttl_ms = round(self._stream_ttl_s * 1000)
+        calls = self._shards.of(bucket).calls
+        await calls.call("SET", key, encode(meta.stream_id), "PX", ttl_ms)
+
+    async def newest(self, access_key_id: int, conversation_id: str) -> str | None:
+        """See `Cluster.newest`. Raises `BrokerUnavailable`."""
+        bucket, key = self._keys.newest(access_key_id, conversation_id)
+        found = await self._shards.of(bucket).calls.call("GET", key)
+        return None if found is None else decode(cast("bytes", found))
 
     async def settled(self, stream_id: str) -> None:
         """See `Cluster.settled`. Raises `BrokerUnavailable`."""

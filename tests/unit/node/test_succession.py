@@ -8,7 +8,7 @@ from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
 from relay.protocol.events import Chunk, Position
 from relay.protocol.status import Outcome
 from relay.wire.bot import Cancel, Closed, Command, OpenStreamState
-from tests.support.node import LINGZHU, Bot
+from tests.support.node import KEY, LINGZHU, Bot
 from tests.support.several import TEXTS, WHOLE, Nodes, ask, open_at, reader_on
 
 
@@ -220,6 +220,37 @@ async def test_only_who_opened_a_stream_reads_it_on_another_node(
         return
     with pytest.raises(UnknownStream):
         await there.read(stream, key=key)
+
+
+@pytest.mark.parametrize("owner_is_gone", [False, True])
+async def test_a_conversation_is_found_from_every_node(nodes: Nodes, owner_is_gone: bool) -> None:
+    """A worker that knows no stream's id gets the newest, as on the node that opened it."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    older = await ask(there)
+    assert await there.node.find_stream(access_key_id=KEY, bot_id=1, session_id="c") == older
+    newer = await ask(here)
+    await bot.chunks(newer, TEXTS)
+    await here.advance(0.0)
+    if owner_is_gone:
+        nodes.shared.kill("b")
+    for node in (here, there)[: 1 if owner_is_gone else 2]:
+        found = await node.node.find_stream(access_key_id=KEY, bot_id=1, session_id="c")
+        assert found == newer
+        assert (await (await node.read(found)).read()).offset == 4
+        with pytest.raises(UnknownStream):
+            await node.node.find_stream(access_key_id=KEY + 1, bot_id=1, session_id="c")
+        with pytest.raises(UnknownStream):
+            await node.node.find_stream(access_key_id=KEY, bot_id=2, session_id="c")
+
+
+async def test_a_conversation_whose_stream_is_gone_is_unknown(nodes: Nodes) -> None:
+    """Its log was dropped; the key that names it lives a little longer."""
+    here, there = nodes.start("a"), nodes.start("b")
+    await here.bot()
+    nodes.shared.log.drop(await ask(here))
+    with pytest.raises(UnknownStream):
+        await there.node.find_stream(access_key_id=KEY, bot_id=1, session_id="c")
 
 
 async def test_a_position_behind_the_log_is_refused_on_another_node_too(nodes: Nodes) -> None:
