@@ -227,7 +227,7 @@ class StreamReceiver:
                 return self._release(released, sent, now)
             case Verdict.HELD:
                 state.arrived(chunk)
-                return [Hold(chunk), Ack(sent), *self._follow_up(now)]
+                return self._taken(Hold(chunk), sent, now)
             case Verdict.DUPLICATE:
                 state.repeated()
                 return [Ack(sent)]
@@ -246,18 +246,22 @@ class StreamReceiver:
         self._state.sequencer.hold(chunk)
         self._state.arrived(chunk)
         entries = self._give_up(ELLIPSIS, now)
-        return [Append(tuple(entries)), Ack(sent), *self._follow_up(now)]
+        return self._taken(Append(tuple(entries)), sent, now)
 
     def _release(self, chunks: list[HeldChunk], sent: int | None, now: float) -> list[Effect]:
         entries = [self._state.writer.chunk(chunk) for chunk in chunks]
         if self._state.whole_and_known:
             end = self._end_entry(self._state.plain_outcome, now)
             return [Append((*entries, end)), Ack(sent), self._finish()]
-        return [Append(tuple(entries)), Ack(sent), *self._follow_up(now)]
+        return self._taken(Append(tuple(entries)), sent, now)
 
-    def _follow_up(self, now: float) -> list[Effect]:
-        """A chunk was taken: ask for what is missing now, or close if the end can be reached."""
-        return self._reassess(now) or self._ask(now)
+    def _taken(self, chunk: Append | Hold, sent: int | None, now: float) -> list[Effect]:
+        """Acknowledge a chunk; close if the end can be reached, or ask for what is missing now.
+
+        The ACK stands behind all that is written: it tells how much is stored by then.
+        """
+        closing = self._reassess(now)
+        return [chunk, *closing[:1], Ack(sent), *(closing[1:] or self._ask(now))]
 
     def _overlap(self, now: float) -> list[Effect]:
         state = self._state

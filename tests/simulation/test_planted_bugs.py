@@ -24,14 +24,14 @@ BUGS = {
     Bug(
         "ACK before append",
         "receiver",
-        "return [Append(tuple(entries)), Ack(sent), *self._follow_up(now)]\n\n    def _follow_up",
-        "return [Ack(sent), Append(tuple(entries)), *self._follow_up(now)]\n\n    def _follow_up",
+        "return [chunk, *closing[:1], Ack(sent), *",
+        "return [Ack(sent), chunk, *closing[:1], *",
     ): {"what_is_acknowledged_is_stored"},
     Bug(
         "ACK without hold",
         "receiver",
-        "return [Hold(chunk), Ack(sent), *self._follow_up(now)]",
-        "return [Ack(sent), *self._follow_up(now)]",
+        "return self._taken(Hold(chunk), sent, now)",
+        "return [Ack(sent), *self._ask(now)]",
     ): {"what_is_acknowledged_is_stored"},
     Bug(
         "end not held",
@@ -133,8 +133,8 @@ BUGS = {
         "the flush of a full hold is lost",
         "receiver",
         "        entries = self._give_up(ELLIPSIS, now)\n"
-        "        return [Append(tuple(entries)), Ack(sent), *self._follow_up(now)]",
-        "        self._give_up(ELLIPSIS, now)\n        return [Ack(sent), *self._follow_up(now)]",
+        "        return self._taken(Append(tuple(entries)), sent, now)\n\n    def _release",
+        "        self._give_up(ELLIPSIS, now)\n        return [Ack(sent)]\n\n    def _release",
     ): {"offsets_have_no_holes"},
     Bug(
         "a loss that was repaired is no anomaly",

@@ -36,6 +36,16 @@ TEXTS = ("one ", "two ", "three ", "four ", "five")
 
 
 class TestOrder:
+    def test_an_ack_stands_behind_the_repair_that_its_chunk_completes(self) -> None:
+        """It tells how much is stored by then, and by then that is everything."""
+        texts = ("a", "", "c", "d")
+        performer = Performer()
+        send(performer, texts, [0, 3])
+        performer.receive(End(), 2.0)
+        performer.receive(summary_of(texts), 2.1)
+        effects = performer.receive(Chunk("", 1), 2.2)
+        assert [type(effect) for effect in effects] == [Append, Append, Ack, Finish]
+
     def test_a_chunk_in_order_is_appended_and_then_acknowledged(self) -> None:
         """The ACK comes behind the append, so it can never be sent before it."""
         performer = Performer()
