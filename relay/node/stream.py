@@ -88,6 +88,7 @@ class NodeStream:
         self._traced = False
         self._parked: list[tuple[Message, float]] = []
         self._recovered: asyncio.Future[None] | None = None
+        self._is_elsewhere = False
         self._now = now
         self._moved = moved
         self._settled = settled
@@ -137,7 +138,7 @@ class NodeStream:
                     await pending
                 if not owner.dead:
                     return True
-            if self.finished_at is not None:
+            if self.finished_at is not None or self._is_elsewhere:
                 return False
             await self._recovery()
             if self.owner.dead:
@@ -284,6 +285,7 @@ class NodeStream:
         said = [unsaid.message for unsaid in self.owner.unsaid()]
         said += [message for message, _ in self._parked]
         self._parked.clear()
+        self._is_elsewhere = True
         self._release()
         return sum(isinstance(one, Chunk | End | Summary | Abort) for one in said)
 

@@ -286,6 +286,8 @@ class Switchboard:
 
     async def _ask_once_kept(self, stream: NodeStream, link: BotLink) -> None:
         is_kept = await stream.keep()
+        if not stream.command or stream.finished_at is not None:
+            return  # it was answered meanwhile, or nobody waits for an answer any more
         if link.current and is_kept:
             self._send_command(stream, link)
             return

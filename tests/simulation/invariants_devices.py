@@ -134,8 +134,7 @@ def _given_up_early(story: Story) -> Iterator[str]:
     if at is None or not story.undisturbed:
         return
     if story.outcome is Outcome.IDLE:
-        # A repetition is no sign of life, so what was stored counts, and not what was heard.
-        waited, since = settings.idle_seconds, [f.at for f, _ in story.of(Wrote) if f.at < at]
+        waited, since = settings.idle_seconds, list(_chunks_came(story))
     elif story.outcome is Outcome.BOT_GONE:
         waited, since = settings.bot_grace_seconds, story.run.left_at(story.bot.bot_id)
     else:
@@ -143,6 +142,16 @@ def _given_up_early(story: Story) -> Iterator[str]:
     last = max((moment for moment in since if moment <= at), default=story.facts[0].at)
     if at < last + waited - EXACT_S - 8 * story.plan.broker_s:
         yield f"{story.outcome} after {at - last:.3f} s"
+
+
+def _chunks_came(story: Story) -> Iterator[float]:
+    """When a chunk was stored that had not been before: a repetition is no sign of life."""
+    shelf = Shelf()
+    for fact, wrote in story.of(Wrote):
+        known = len(shelf.contents)
+        shelf.take(wrote)
+        if len(shelf.contents) > known:
+            yield fact.at
 
 
 def i11_a_late_chunk_is_acknowledged_and_not_shown(story: Story) -> Iterator[str]:
