@@ -22,7 +22,7 @@ POINTS_MAX: Final = 600
 """More than a panel has pixels; the rest is thinned out."""
 
 STYLE: Final = """
-.paper{fill:#ffffff}.words,.tick{font-family:system-ui,sans-serif;fill:#333333}
+.paper{fill:#ffffff}.words,.tick,.key{font-family:system-ui,sans-serif}.words,.tick{fill:#333333}
 .words{font-size:13px;font-weight:600}.tick{font-size:11px}.key{font-size:11px}
 .grid{stroke:#e3e3e3}.axis{stroke:#888888}.warm{fill:#000000;opacity:0.05}
 .line{fill:none;stroke-width:1.4}.first{stroke:#0b62b8}.second{stroke:#b85c0b}

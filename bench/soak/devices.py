@@ -25,6 +25,7 @@ END_S: Final = 40.0
 DAWDLE_S: Final = 7.0
 """Longer than the relay tries to write to a device that does not read."""
 
+WORKER_ENDS: Final = ("stream_end", "stream_error")
 WHOLE: Final = ("completed", "repaired")
 
 
@@ -232,7 +233,7 @@ class Devices:
                     self._ledger.is_wrong("a worker was rejected")
                     return
                 message = frame.get("message")
-                if isinstance(message, dict) and message.get("type") == "stream_end":
+                if isinstance(message, dict) and message.get("type") in WORKER_ENDS:
                     return
                 if frame.get("type") == "ping" and self._rng.random() < 0.2:
                     return
