@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench soak durability faults fuzz wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench soak durability faults fuzz abuse wheel pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -58,6 +58,9 @@ faults: dev ## break things under real processes: ONLY=name for one scenario, SH
 fuzz: dev ## fuzz the parsers: SECONDS=60 in all, TARGET=name for one; --keep adds to the corpus
 	@scripts/install $(VENV) fuzz
 	@exec $(BIN)/python -m tests.fuzz $(TARGET) --seconds $(or $(SECONDS),60) $(ARGS)
+
+abuse: dev ## a hundred streams under 1,000 slowloris, 1,000 idle bots and floods of pings
+	@exec $(BIN)/python -m bench.abuse $(ARGS)
 
 wheel: dev ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
