@@ -88,6 +88,8 @@ class StreamPort(Protocol):
 
     stream_id: str
     view: StreamView
+    link: BotLink | None
+    """Whom its answers are told."""
 
     @property
     def closed(self) -> Closed | None:
@@ -168,6 +170,9 @@ class BotLink:
             # It asks again because the answer was lost with a connection.
             self.send(stream.closed)
             return
+        if stream.closed is not None:
+            # A new connection is given what is open. What comes late is answered all the same.
+            stream.link = self
         pending = stream.receive(message.message, now)
         if pending is not None:
             await pending

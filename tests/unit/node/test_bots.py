@@ -114,6 +114,19 @@ async def test_protocol_2_hears_again_how_a_stream_was_closed(world: World) -> N
     assert reader.end.offset == 4
 
 
+async def test_what_comes_late_is_answered_on_the_connection_that_it_came_on(world: World) -> None:
+    """A chunk of a stream that has ended is acknowledged, though a newer connection sent it."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    newer = await world.bot()
+    await newer.chunks(stream, TEXTS, 0)
+    assert newer.acks == [0]
+    await newer.say(stream, Chunk("no", 9))
+    assert [refusal.code for refusal in newer.heard(Refused)] == [RefusalCode.AFTER_END]
+
+
 async def test_the_streams_of_a_legacy_bot_are_numbered_by_arrival_when_they_overlap(
     world: World,
 ) -> None:
