@@ -213,9 +213,14 @@ class Succession:
     # --- hearing of other nodes' readers ------------------------------------------------------
 
     async def hear_again(self) -> None:
-        """Ask anew about readers elsewhere: a node that is gone has said no farewell."""
+        """Ask anew about readers elsewhere.
+
+        A node that is gone has said no farewell; and where nobody seems to read, only the hint
+        may be lost: the bot would be told to stop, and the trace that nothing was delivered.
+        """
         for stream in self._registry.streams():
-            if stream.audience.elsewhere:
+            seems_unread = stream.audience.deadline is not None and not stream.row_made
+            if stream.audience.elsewhere or seems_unread:
                 await self._hear(stream.stream_id)
 
     async def _hear(self, stream_id: str) -> None:

@@ -152,6 +152,25 @@ async def test_a_reader_that_died_with_its_node_is_missed(nodes: Nodes) -> None:
     assert [cancel.stream_id for cancel in bot.heard(Cancel)] == [stream]
 
 
+async def test_a_reader_is_found_though_its_hint_was_lost(nodes: Nodes) -> None:
+    """Else its bot would be told to stop as soon as the grace is over, and the trace a loss."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    nodes.shared.deaf = True
+    reader = await here.read(stream)
+    await bot.chunks(stream, TEXTS, 0)
+    await reader.read()
+    await there.advance(40.0)
+    assert bot.heard(Cancel) == []
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    assert await reader.read_all() == WHOLE
+    await there.advance(6.0)
+    row = await there.row(stream)
+    assert (row.status, row.sse_content) == ("completed", WHOLE)
+
+
 async def test_a_device_that_hangs_up_elsewhere_stops_the_bot(nodes: Nodes) -> None:
     """The glasses cannot come back: after the short grace the bot is told, on its own node."""
     here, there = nodes.start("a"), nodes.start("b")
