@@ -101,24 +101,24 @@ def _at_most(happened: int, tries: int, share: float) -> float:
 
 
 HEAD: Final = (
-    "| what was killed | ACK is called | kills | ACKed chunks | of them lost | kills with a loss "
-    "(95 % bound) | SDK: chunks | of them lost | kills with a loss (95 % bound) | SDK: answers "
-    "whole | answers | without a trace | trace open |"
+    "| what was killed | ACK is called | kills | ACKed chunks lost, not sent again "
+    "| kills with a loss | chunks lost with the SDK | kills with a loss | the SDK's answers whole "
+    "| traces missing | traces open |"
 )
 
 
 def table(rows: Mapping[str, tuple[str, Tally]]) -> str:
     """Return the scenes as Markdown: by name, what an ACK is called there and the sum."""
-    lines = [HEAD, "|---" * HEAD.count(" | ") + "|---|"]
+    lines = [HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for name, (durability, one) in rows.items():
         lines.append(
-            f"| {name} | `{durability}` | {one.kills} | {one.acked:,} | {one.acked_lost:,} "
-            f"| {_share(one.kills_with_loss, one.kills)} | {one.sent:,} | {one.sent_lost:,} "
+            f"| {name} | `{durability}` | {one.kills} | {one.acked_lost:,} of {one.acked:,} "
+            f"| {_share(one.kills_with_loss, one.kills)} | {one.sent_lost:,} of {one.sent:,} "
             f"| {_share(one.kills_with_sdk_loss, one.kills)} | {one.whole} of {one.sdk_answers} "
-            f"| {one.answers} | {one.traces_lost} | {one.traces_open} |"
+            f"| {one.traces_lost} of {one.answers} | {one.traces_open} |"
         )
     return "\n".join(lines)
 
 
 def _share(happened: int, tries: int) -> str:
-    return f"{happened} of {tries} ({upper_bound(happened, tries):.1%})"
+    return f"{happened} (at most {upper_bound(happened, tries):.0%})"

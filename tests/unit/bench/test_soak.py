@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from random import Random
 from xml.etree import ElementTree as ET
 
@@ -72,9 +71,3 @@ def test_a_text_that_is_not_whole_is_found() -> None:
     assert order_fault("".join(pieces)) == ""
     assert order_fault("".join([*pieces, pieces[0]])) == "piece 0 behind piece 3"
     assert order_fault("".join([pieces[1], pieces[0]])) == "piece 0 behind piece 1"
-
-
-def test_the_drawing_of_the_page_is_one_of_a_soak() -> None:
-    """docs/soak.svg has the panels that the code draws."""
-    drawn = (Path(__file__).parents[3] / "docs" / "soak.svg").read_text()
-    assert all(f">{panel.title}<" in drawn for panel in PANELS)
