@@ -86,7 +86,10 @@ class StreamLog(Protocol):
     def create(
         self, meta: StreamMeta, notes: Notes = NO_NOTES
     ) -> Awaitable[LogSnapshot] | LogSnapshot:
-        """Make an empty log, granted to the caller (fence 1). Its epoch is new and unique.
+        """Make an empty log, granted to the caller. Its epoch is new and unique.
+
+        Its fence is above those of all logs that the stream had before, so that their owners,
+        who may not know yet that they are gone, write nothing to this one.
 
         Raises `StreamExists` where the stream id is taken.
         """

@@ -35,7 +35,7 @@ def new_epoch() -> str:
 class _Log:
     meta: StreamMeta
     epoch: str
-    fence: int = 1
+    fence: int
     entries: list[Entry] = field(default_factory=list)
     held: dict[int, HeldChunk] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -54,6 +54,8 @@ class MemoryLog:
         self._epochs = epochs
         self._logs: dict[str, _Log] = {}
         self._watcher_id = 0
+        self._fence = 0
+        """The highest of all logs that were dropped."""
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -62,7 +64,8 @@ class MemoryLog:
         """See `StreamLog.create`."""
         if meta.stream_id in self._logs:
             raise StreamExists(meta.stream_id)
-        log = self._logs[meta.stream_id] = _Log(meta, self._epochs(), notes=dict(notes))
+        log = self._logs[meta.stream_id] = _Log(meta, self._epochs(), self._fence + 1)
+        log.notes.update(notes)
         return _snapshot(log)
 
     def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
@@ -130,6 +133,7 @@ class MemoryLog:
         """See `StreamLog.drop`."""
         log = self._logs.pop(stream_id, None)
         if log is not None:
+            self._fence = max(self._fence, log.fence)
             for wake in tuple(log.watchers.values()):
                 wake()
 

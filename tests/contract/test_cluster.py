@@ -178,7 +178,7 @@ async def test_a_claim_by_another_node_is_told_to_the_owner(nodes: Nodes) -> Non
     a, b = await nodes.node("a"), await nodes.node("b")
     news, others = News(a), News(b)
     made = await settle(a.log.create(META))
-    assert (await settle(b.log.claim(STREAM))).fence == 2
+    assert (await settle(b.log.claim(STREAM))).fence == made.fence + 1
 
     async def is_told() -> bool:
         return news.claimed == [STREAM]
@@ -209,10 +209,12 @@ async def test_an_owner_that_claims_again_is_told_nothing(nodes: Nodes) -> None:
 async def test_the_streams_of_a_bot_are_those_that_have_not_ended(nodes: Nodes) -> None:
     """On any node; another bot's are not among them."""
     a, b = await nodes.node("a"), await nodes.node("b")
+    fences: dict[str, int] = {}
     for stream_id, bot_id in (("s", BOT), ("other", 2), ("unbound", None)):
-        await settle(a.log.create(replace(META, stream_id=stream_id, bot_id=bot_id)))
+        made = await settle(a.log.create(replace(META, stream_id=stream_id, bot_id=bot_id)))
+        fences[stream_id] = made.fence
     assert list(await settle(b.cluster.streams_of(BOT))) == [STREAM]
-    await append(a, 1, CHUNK, END)
+    await append(a, fences[STREAM], CHUNK, END)
     assert list(await settle(b.cluster.streams_of(BOT))) == []
     assert list(await settle(b.cluster.streams_of(2))) == ["other"]
 
@@ -242,10 +244,14 @@ async def test_a_stream_that_was_dropped_is_nobodys(nodes: Nodes) -> None:
 async def test_a_node_that_is_gone_leaves_its_streams_to_one_other(nodes: Nodes) -> None:
     """Ended ones too, as long as their trace is not written; each is handed out once."""
     a, b, c = [await nodes.node(name) for name in "abc"]
+    fences: dict[str, int] = {}
     for stream_id in ("open", "ended", "settled"):
-        await settle(a.log.create(replace(META, stream_id=stream_id)))
+        made = await settle(a.log.create(replace(META, stream_id=stream_id)))
+        fences[stream_id] = made.fence
     for stream_id in ("ended", "settled"):
-        pending = a.log.append(stream_id, 1, 1, [structs.replace(END, offset=1)], ())
+        pending = a.log.append(
+            stream_id, fences[stream_id], 1, [structs.replace(END, offset=1)], ()
+        )
         await done(pending)
     await done(a.cluster.settled("settled"))
     assert await orphans(b) == []

@@ -60,10 +60,11 @@ async def stored(log: StreamLog) -> LogSnapshot:
 
 
 async def test_a_new_log_is_empty_and_granted_to_its_maker(log: StreamLog) -> None:
-    """Fence 1, no entries, and the meta data that every later owner gets too."""
+    """No entries, and the meta data that every later owner gets too."""
     made = await settle(log.create(META))
-    assert (made.meta, made.fence, made.entries, made.held) == (META, 1, (), ())
+    assert (made.meta, made.entries, made.held) == (META, (), ())
     assert made.epoch
+    assert made.fence > 0
     assert await settle(log.describe(META.stream_id)) == LogState(META, made.epoch, 1, ended=False)
     assert await read(log) == []
 
@@ -151,12 +152,12 @@ async def test_an_older_fence_stores_nothing_and_says_so(log: StreamLog) -> None
     old = await settle(log.create(META))
     await write(log, old, 1, chunk(1))
     new = await stored(log)
-    assert (new.fence, new.entries, new.epoch) == (2, (chunk(1),), old.epoch)
+    assert (new.fence, new.entries, new.epoch) == (old.fence + 1, (chunk(1),), old.epoch)
     with pytest.raises(Fenced):
         await write(log, old, 2, chunk(2, content="old"), held=[early(7)])
     await write(log, new, 2, chunk(2, content="new"))
     now = await stored(log)
-    assert (now.fence, now.held) == (3, ())
+    assert (now.fence, now.held) == (old.fence + 2, ())
     assert [entry.content for entry in now.entries] == ["0", "new"]
 
 
@@ -173,17 +174,17 @@ async def test_a_fence_that_was_never_granted_stores_nothing(log: StreamLog) -> 
     """Higher than the current one is not newer: nobody has it."""
     made = await settle(log.create(META))
     with pytest.raises(Fenced):
-        await write(log, replace(made, fence=9), 1, chunk(1))
+        await write(log, replace(made, fence=made.fence + 8), 1, chunk(1))
     assert await read(log) == []
 
 
 async def test_of_owners_that_claim_at_once_only_one_can_write(log: StreamLog) -> None:
     """Every claim gets a fence of its own, and the highest one writes."""
-    await settle(log.create(META))
+    made = await settle(log.create(META))
     claims = await asyncio.gather(*(stored(log) for _ in range(5)))
-    assert sorted(claim.fence for claim in claims) == [2, 3, 4, 5, 6]
+    assert sorted(claim.fence - made.fence for claim in claims) == [1, 2, 3, 4, 5]
     for claim in claims:
-        if claim.fence < 6:
+        if claim.fence < made.fence + 5:
             with pytest.raises(Fenced):
                 await write(log, claim, 1, chunk(1))
         else:
@@ -268,14 +269,19 @@ async def test_a_reader_of_a_log_that_is_gone_never_reads_the_next_one(log: Stre
 
 
 async def test_an_owner_of_a_log_that_is_gone_claims_nothing(log: StreamLog) -> None:
-    """The owner of the next log goes on undisturbed."""
+    """And writes nothing: the owner of the next log goes on undisturbed."""
     old = await settle(log.create(META))
+    last = await stored(log)
     await done(log.drop(META.stream_id))
     new = await settle(log.create(META))
+    assert new.fence > last.fence
     with pytest.raises(UnknownStream):
         await settle(log.claim(META.stream_id, old.epoch))
+    for owner in (old, last):
+        with pytest.raises(Fenced):
+            await write(log, owner, 1, chunk(1, content="old"))
     await write(log, new, 1, chunk(1))
-    assert (await settle(log.claim(META.stream_id, new.epoch))).fence == 2
+    assert (await settle(log.claim(META.stream_id, new.epoch))).fence == new.fence + 1
 
 
 async def test_a_watcher_is_woken_by_every_append(log: StreamLog) -> None:

@@ -11,11 +11,14 @@ for _ = 1, tonumber(ARGV[at]) do
     redis.call('HSET', KEYS[4], ARGV[at + 1], ARGV[at + 2])
     at = at + 2
 end
-redis.call('HSET', KEYS[1], unpack(ARGV, at + 1))
+-- By the clock, so that whoever owned a log of this stream that is lost cannot write to this one.
+local time = redis.call('TIME')
+local fence = string.format('%.0f', time[1] * 1000000 + time[2])
+redis.call('HSET', KEYS[1], 'fence', fence, unpack(ARGV, at + 1))
 if redis.call('EXISTS', KEYS[6]) == 0 then
     redis.call('XADD', KEYS[6], '*', 'begun', 1)
 end
 for _, key in ipairs({ KEYS[1], KEYS[4], KEYS[6] }) do
     redis.call('PEXPIRE', key, ARGV[1])
 end
-return { 'ok' }
+return { 'ok', fence }

@@ -82,12 +82,12 @@ class RedisLog:
             self._nodes.take_care(meta.stream_id, meta.bot_id),
             self._nodes.remember(meta),
         )
-        status, *_ = _list(made)
+        status, *granted = _list(made)
         if status == b"exists":
             raise StreamExists(meta.stream_id)
         self._watchers.made(meta.stream_id, epoch)
         self._writers.begin(meta.stream_id, encode(self._nodes.node_id), may_hold=False)
-        return LogSnapshot(meta, epoch, 1, (), (), dict(notes))
+        return LogSnapshot(meta, epoch, int(cast("bytes", granted[0])), (), (), dict(notes))
 
     async def claim(self, stream_id: str, epoch: str | None = None) -> LogSnapshot:
         """See `StreamLog.claim`. Raises `BrokerUnavailable` too."""

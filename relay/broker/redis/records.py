@@ -53,7 +53,6 @@ def meta_arguments(meta: StreamMeta, epoch: str, node_id: str) -> list[Argument]
         "trace_id": meta.trace_id,
         "opened_at": repr(meta.opened_at),
         "epoch": epoch,
-        "fence": "1",
         "node": node_id,
         "readers": node_id,
     }

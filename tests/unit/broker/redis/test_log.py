@@ -64,7 +64,7 @@ async def test_an_append_whose_reply_is_lost_is_stored_once(redis_server: RedisS
             await lost
         wire.mute = False
         claimed = await broker.log.claim(STREAM)
-        assert (claimed.fence, claimed.entries) == (2, (chunk(1),))
+        assert (claimed.fence, claimed.entries) == (made.fence + 1, (chunk(1),))
         assert claimed.held == (HeldChunk(5, "e", NOW),)
         await broker.log.append(STREAM, claimed.fence, 2, [chunk(2)], [])
         assert list(await read(broker)) == [chunk(1), chunk(2)]
@@ -126,7 +126,7 @@ async def test_what_was_acknowledged_survives_the_end_of_redis(own_redis: RedisS
             await broker.log.append(STREAM, made.fence, 2, [chunk(2)], [])
         own_redis.start()
         claimed = await broker.log.claim(STREAM)
-        assert (claimed.fence, claimed.epoch) == (2, made.epoch)
+        assert (claimed.fence, claimed.epoch) == (made.fence + 1, made.epoch)
         assert (claimed.entries, claimed.held) == ((chunk(1),), (HeldChunk(3, "h", NOW),))
 
 
@@ -282,12 +282,12 @@ async def test_a_rebuilt_owner_waits_for_the_replicas_too(own_redis: RedisServer
     """Or a claim would tell the bot that a chunk is stored whose own ACK was refused."""
     prefix = new_prefix()
     async with open_redis(own_redis.url, options(prefix)) as plain:
-        await plain.log.create(META)
+        made = await plain.log.create(META)
         assert plain.log.durability == "redis"
     chosen = RedisOptions(prefix=prefix, wait_replicas=1, wait_s=0.02)
     async with open_redis(own_redis.url, chosen) as broker:
         with pytest.raises(BrokerUnavailable, match="replicas"):
-            await broker.log.append(STREAM, 1, 1, [chunk(1)], [])
+            await broker.log.append(STREAM, made.fence, 1, [chunk(1)], [])
         with pytest.raises(BrokerUnavailable, match="replicas"):
             await broker.log.claim(STREAM)
 

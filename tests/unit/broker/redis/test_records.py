@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-from relay.broker.base import LogState, ReadReport
+from relay.broker.base import LogState, ReadReport, StreamMeta
 from relay.broker.redis.pipe import Argument, Reply
 from relay.broker.redis.records import (
     append_arguments,
@@ -29,6 +29,11 @@ END = Entry(2, EntryKind.END, NOW, total_chunks=5, outcome=Outcome.COMPLETED)
 def replied(*arguments: Argument) -> Reply:
     """What was sent, as the server gives it back."""
     return [one if isinstance(one, bytes) else str(one).encode() for one in arguments]
+
+
+def described(meta: StreamMeta) -> Reply:
+    """The hash of a log. Its fence is the server's."""
+    return replied(*meta_arguments(meta, "epoch", "node"), b"fence", b"1")
 
 
 def records(*entries: Entry) -> Reply:
@@ -64,7 +69,7 @@ def test_entries_are_read_back() -> None:
 def test_meta_data_is_read_back() -> None:
     """With and without a bot; text that is no Unicode, too."""
     for meta in (META, replace(META, bot_id=None), replace(META, user_id="\ud83e 嘿")):
-        fields = replied(*meta_arguments(meta, "epoch", "node"))
+        fields = described(meta)
         assert read_meta(fields) == (meta, "epoch", 1)
         assert readers_of(fields) == b"node"
 
@@ -74,7 +79,7 @@ def test_a_snapshot_has_held_chunks_as_they_arrived() -> None:
     held = [HeldChunk(9, "\ud83e", NOW), HeldChunk(5, "b", NOW + 1)]
     arguments = append_arguments([], held, {}, may_hold=True)
     values = [arguments[5], arguments[3]]
-    meta = replied(*meta_arguments(META, "epoch", "node"))
+    meta = described(META)
     snapshot = read_snapshot(
         meta, records(CHUNK), replied(*values), replied(*note_arguments(NOTES)[1:])
     )
@@ -85,7 +90,7 @@ def test_a_snapshot_has_held_chunks_as_they_arrived() -> None:
 
 def test_a_state_says_what_comes_next_and_whether_it_has_ended() -> None:
     """Its last entry tells; no meta data is no log."""
-    meta = replied(*meta_arguments(META, "epoch", "node"))
+    meta = described(META)
     assert read_state([meta, 0, []]) == LogState(META, "epoch", 1, ended=False)
     assert read_state([meta, 1, records(CHUNK)]) == LogState(META, "epoch", 2, ended=False)
     assert read_state([meta, 2, records(END)]) == LogState(META, "epoch", 3, ended=True)
