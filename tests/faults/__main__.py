@@ -12,6 +12,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -23,14 +24,17 @@ from tests.tools import find_program
 
 SCENARIO_S = 600.0
 LOG_CHARS = 3_000
+VIOLATIONS_MAX = 20
+JOBS = 3
+"""Of the short version: most of each scenario is waiting. Times mean little then."""
 
 
-async def run(scenario: Scenario, size: Size, folder: Path) -> Measured:
+async def run(scenario: Scenario, size: Size, folder: Path, planting: asyncio.Lock) -> Measured:
     """Run one scenario in this folder."""
     missing = [name for name in scenario.needs if find_program(name) is None]
     if missing:
         return Measured(violations=[f"not run: {', '.join(missing)} is not installed"])
-    stage = Stage(folder)
+    stage = Stage(folder, planting=planting)
     try:
         limit = None if scenario.name == "weather" else SCENARIO_S
         async with asyncio.timeout(limit), stage:
@@ -46,29 +50,53 @@ async def run(scenario: Scenario, size: Size, folder: Path) -> Measured:
     return measured
 
 
-async def run_all(scenarios: Sequence[Scenario], size: Size, path: Path | None) -> bool:
-    """Run these one after the other, and tell; returns whether every promise was kept."""
-    rows: dict[str, str] = {}
-    failed = 0
-    for number, scenario in enumerate(scenarios, start=1):
-        print(f"[{number}/{len(scenarios)}] {scenario.name}: {scenario.fault}", flush=True)
-        began = time.monotonic()
-        folder = Path(mkdtemp(prefix="relay-faults-"))
-        measured = await run(scenario, size, folder)
-        if measured.violations:
-            print(f"    the logs are in {folder}", flush=True)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        took = time.monotonic() - began
-        print(f"    {measured.result} in {took:.1f} s: {'; '.join(measured.told)}", flush=True)
-        for line in [*measured.late, *measured.violations[:20]]:
-            print(f"    {'! ' if line in measured.violations else '~ '}{line}", flush=True)
-        failed += bool(measured.violations)
-        rows[scenario.name] = report.row(scenario, measured)
-        if path is not None:
-            report.write(path, [one.name for one in ALL], rows)
-    print(f"{len(scenarios) - failed} passed, {failed} failed", flush=True)
-    return failed == 0
+@dataclass(slots=True)
+class Show:
+    """Runs scenarios, so many at a time, and tells how far it is."""
+
+    size: Size
+    jobs: int
+    path: Path | None
+    """Of the report."""
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    rows: dict[str, str] = field(default_factory=dict)
+    planting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self, scenarios: Sequence[Scenario]) -> bool:
+        """Return whether every promise was kept."""
+        self.total = len(scenarios)
+        free = asyncio.Semaphore(self.jobs)
+        await asyncio.gather(*(self._run(scenario, free) for scenario in scenarios))
+        print(f"{self.total - self.failed} passed, {self.failed} failed", flush=True)
+        return self.failed == 0
+
+    async def _run(self, scenario: Scenario, free: asyncio.Semaphore) -> None:
+        async with free:
+            print(f"        {scenario.name}: {scenario.fault}", flush=True)
+            began = time.monotonic()
+            folder = Path(mkdtemp(prefix="relay-faults-"))
+            measured = await run(scenario, self.size, folder, self.planting)
+            self._tell(scenario, measured, time.monotonic() - began)
+            if measured.violations:
+                print(f"    the logs are in {folder}", flush=True)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _tell(self, scenario: Scenario, measured: Measured, took_s: float) -> None:
+        self.done += 1
+        self.failed += bool(measured.violations)
+        told = "; ".join(measured.told)
+        print(
+            f"[{self.done}/{self.total}] {scenario.name} {measured.result}, {took_s:.1f} s: {told}"
+        )
+        for sign, lines in (("~", measured.late), ("!", measured.violations[:VIOLATIONS_MAX])):
+            for line in lines:
+                print(f"    {sign} {line}")
+        self.rows[scenario.name] = report.row(scenario, measured)
+        if self.path is not None:
+            report.write(self.path, [one.name for one in ALL], self.rows)
 
 
 def main() -> int:
@@ -77,6 +105,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these scenarios")
     parser.add_argument("--list", action="store_true", help="name them all, and run none")
     parser.add_argument("--short", action="store_true", help="fewer repetitions, as CI runs it")
+    parser.add_argument("--jobs", type=int, help="at a time; 1, or with --short 3")
     parser.add_argument("--chunks", type=int, default=100_000, help="of `weather`")
     parser.add_argument("--seed", type=int, default=1, help="of what happens by chance")
     parser.add_argument("--report", type=Path, help="a Markdown file to write the table to")
@@ -91,7 +120,8 @@ def main() -> int:
     chosen = [known[name] for name in given.names]
     chosen = chosen or [one for one in ALL if one.in_short or not given.short]
     size = Size(given.short, given.chunks, given.seed)
-    return 0 if asyncio.run(run_all(chosen, size, given.report)) else 1
+    show = Show(size, given.jobs or (JOBS if given.short else 1), given.report)
+    return 0 if asyncio.run(show.run(chosen)) else 1
 
 
 if __name__ == "__main__":

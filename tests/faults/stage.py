@@ -28,6 +28,9 @@ ROOT = Path(__file__).parents[2]
 SDK_TIMES = {"first_delay_s": 0.25, "delay_max_s": 15.0}
 """The SDK's own."""
 CALL_S = 300.0
+SLACK_S = 3.0
+"""How much later than promised an end may come to the ledger: a busy machine is no broken promise.
+The scenarios that are about a time measure it and show it."""
 _seeds = count(1)
 
 
@@ -75,6 +78,11 @@ class Ledger:
         progress: dict[str, Any] = await self.call("until", **given)
         return progress
 
+    async def judge(self, *, slack_s: float = SLACK_S, **given: Any) -> dict[str, Any]:
+        """Let it judge all streams, and forget them; returns what it has found and counted."""
+        verdict: dict[str, Any] = await self.call("judge", slack_s=slack_s, **given)
+        return verdict
+
     def _write(self, line: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(line).encode() + b"\n")
@@ -118,6 +126,8 @@ class Stage:
     relays: list[RelayServer] = field(default_factory=list)
     seed: Seed = field(default_factory=lambda: Seed(Path(), (), ()))
     admin: str = field(default_factory=new_admin_token)
+    planting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Only one of all stages migrates a database at a time: Alembic keeps its state in globals."""
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
 
@@ -147,6 +157,10 @@ class Stage:
 
     async def plant(self, bots: int, url: str | None = None) -> None:
         """Make a database with so many bots, an access key and an administrator's token."""
+        async with self.planting:
+            await self._plant(bots, url)
+
+    async def _plant(self, bots: int, url: str | None) -> None:
         database = self.folder / "seed.db"
         store_url = url or f"sqlite+aiosqlite:///{database}"
         if url is not None:

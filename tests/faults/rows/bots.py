@@ -40,7 +40,7 @@ async def reconnects(stage: Stage, size: Size) -> Measured:
         for _, at, connected in opened
         if connected and any(cut <= at for cut in cuts)
     ]
-    verdict = await ledger.call("judge", slack_s=1.0)
+    verdict = await ledger.judge()
     measured.judged(verdict)
     measured.figures.append(f"{aborted} connections aborted")
     measured.need(resumed, "nobody came back")
@@ -61,7 +61,7 @@ async def killed(stage: Stage, size: Size) -> Measured:
     await ledger.until(ended=True, timeout_s=GRACE_S + 20)
     timeline = await ledger.call("timeline")
     took = [end - at for stream in timeline for end in stream["ends"]]
-    measured.judged(await ledger.call("judge"), whole=False)
+    measured.judged(await ledger.judge(), whole=False)
     outcomes = {outcome for stream in timeline for outcome in stream["outcomes"]}
     measured.need(outcomes == {"bot_gone"}, f"the ends say {outcomes}")
     measured.need(min(took) >= GRACE_S - 0.2, f"given up after {min(took):.2f} s already")

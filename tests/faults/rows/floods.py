@@ -93,7 +93,7 @@ async def two_bots(stage: Stage, size: Size) -> Measured:
                 await second.say(end(stream_id, 20))
                 await second.message("stream_closed", session_id=stream_id)
             await ledger.until(ended=True)
-            verdict = await ledger.call("judge")
+            verdict = await ledger.judge()
             measured.judged(verdict)
     measured.figures.append(f"one owner in {len(closed)} of {len(closed)} rounds")
     measured.within("the loser closed after at most", max(closed), CLOSED_S)
@@ -122,7 +122,7 @@ async def duplicate_resume(stage: Stage, size: Size) -> Measured:
         outcomes = await asyncio.gather(*(_resume(ledger.url, token, said) for _ in range(2)))
         measured.need("completed" in outcomes, f"the two were told {outcomes}")
         await ledger.until(ended=True)
-        measured.judged(await ledger.call("judge"))
+        measured.judged(await ledger.judge())
     measured.figures.append(f"{rounds} rounds, each text once at both devices")
     return measured
 

@@ -38,7 +38,7 @@ async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
             assert relay.process is not None
             cpu.append(cpu_s(relay.process.pid))
         await ledger.until(ended=True, timeout_s=90)
-        verdict = await ledger.call("judge", slack_s=2.0)
+        verdict = await ledger.judge()
         measured.judged(verdict)
     measured.figures.append(f"{kills} kills under {len(stage.users)} answers")
     measured.figures.append(f"median {percentile(ready, 50):.2f} s, of it {max(cpu):.1f} s CPU")

@@ -54,7 +54,7 @@ async def hop(stage: Stage, size: Size) -> Measured:
         await pair.ledger.ask(stage.users, at=1, chunks=size.of(300, 100), pause_ms=35.0)
         await pair.ledger.until(ended=True)
         timeline = await pair.ledger.call("timeline")
-        measured.judged(await pair.ledger.call("judge"))
+        measured.judged(await pair.ledger.judge())
     delays = _delays_ms(timeline)
     measured.figures.append(f"p50 {percentile(delays, 50):.1f} ms")
     measured.within("hop p99", percentile(delays, 99), HOP_MS, "ms")
@@ -78,7 +78,7 @@ async def cut_off(stage: Stage, size: Size) -> Measured:
         ledger = pair.ledger
         await stage.bots(ledger.url)
         for stalls, seconds in size.of(
-            ((False, 4), (True, 4), (False, 20), (True, 20)), ((True, 6),)
+            ((False, 4), (True, 4), (False, 20), (True, 20)), ((True, 3),)
         ):
             await pair.bots_at(pair.a)
             await ledger.call("abort")
@@ -100,7 +100,7 @@ async def cut_off(stage: Stage, size: Size) -> Measured:
             await ledger.until(ended=True, timeout_s=120)
             timeline = await ledger.call("timeline")
             last = max(end for stream in timeline for end in stream["ends"])
-            verdict = await ledger.call("judge", slack_s=60.0)
+            verdict = await ledger.judge(slack_s=60.0)
             measured.judged(verdict)
             how = "stalled" if stalls else "cut"
             measured.figures.append(
@@ -120,7 +120,7 @@ async def drain(stage: Stage, size: Size) -> Measured:
         await stage.bots(ledger.url)
         for _ in range(size.of(3, 1)):
             await ledger.until(bots=BOTS)
-            await ledger.ask(stage.users, readers=2, chunks=size.of(1_000, 500), pause_ms=25.0)
+            await ledger.ask(stage.users, readers=2, chunks=size.of(1_000, 400), pause_ms=25.0)
             for relay, share in ((pair.a, 0.1), (pair.b, 0.5)):
                 await ledger.until(share=share, timeout_s=120)
                 began = time.monotonic()
@@ -129,7 +129,7 @@ async def drain(stage: Stage, size: Size) -> Measured:
                 measured.need(code == 0, f"a relay ended with {code}")
                 await asyncio.to_thread(relay.start)
             await ledger.until(ended=True, timeout_s=120)
-            measured.judged(await ledger.call("judge", slack_s=2.0))
+            measured.judged(await ledger.judge())
     measured.figures.append(f"{len(exits)} exits under {BOTS} answers and {2 * BOTS} devices")
     measured.within("exit after at most", max(exits), EXIT_S)
     return measured
@@ -149,7 +149,7 @@ SCENARIOS = [
     Scenario(
         "node-cut-off",
         "A cut from Redis",
-        "TCP proxy: reset, or stalled, for 4 and 20 s (short: stalled 6 s); new bots go to B",
+        "TCP proxy: reset, or stalled, for 4 and 20 s (short: stalled 3 s); new bots go to B",
         "0 lost",
         cut_off,
         needs=NEEDS,

@@ -64,7 +64,7 @@ async def slow(stage: Stage, size: Size) -> Measured:
         for shown in stream["shown"]
         for sequence, at in shown
     ]
-    measured.judged(await ledger.call("judge"))
+    measured.judged(await ledger.judge())
     measured.need(evicted < 60, "slow readers were never let go")
     measured.within("evicted after", evicted, EVICTED_S)
     measured.within("memory of each", (most - before) / SLOW / MIB, 1.0, "MB")

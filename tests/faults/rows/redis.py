@@ -28,7 +28,7 @@ async def _load(stage: Stage, ledger: Ledger, chunks: int) -> None:
 async def _finish(ledger: Ledger, measured: Measured) -> list[dict[str, Any]]:
     await ledger.until(ended=True, timeout_s=120)
     timeline: list[dict[str, Any]] = await ledger.call("timeline")
-    verdict = await ledger.call("judge", slack_s=2.0)
+    verdict = await ledger.judge()
     measured.judged(verdict)
     return timeline
 
@@ -46,9 +46,9 @@ async def stopped(stage: Stage, size: Size) -> Measured:
     ledger = await stage.ledger()
     await stage.bots(ledger.url)
     recovered = []
-    for seconds in size.of((1.0, 12.0, 60.0), (1.0, 6.0)):
+    for seconds in size.of((1.0, 12.0, 60.0), (1.0, 3.0)):
         await ledger.until(bots=len(stage.users))
-        await _load(stage, ledger, chunks=300)
+        await _load(stage, ledger, chunks=size.of(300, 150))
         with redis.paused():
             since = time.monotonic() + IN_FLIGHT_S
             await asyncio.sleep(seconds)
@@ -74,7 +74,7 @@ async def restarted(stage: Stage, size: Size) -> Measured:
     recovered = []
     for _ in range(size.of(5, 1)):
         await ledger.until(bots=len(stage.users))
-        await _load(stage, ledger, chunks=200)
+        await _load(stage, ledger, chunks=size.of(200, 100))
         await asyncio.to_thread(redis.kill)
         await asyncio.to_thread(redis.start)
         until = time.monotonic()
@@ -163,7 +163,7 @@ SCENARIOS = [
     Scenario(
         "redis-stopped",
         "Redis stopped for 1, 12, 60 s",
-        "SIGSTOP, SIGCONT (short: 1, 6 s)",
+        "SIGSTOP, SIGCONT (short: 1, 3 s)",
         "no ACK while stopped; recovery < 2 s; 0 lost",
         stopped,
         needs=("redis-server",),

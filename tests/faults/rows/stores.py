@@ -84,9 +84,9 @@ async def sqlite_locked(stage: Stage, size: Size) -> Measured:
             yield
             database.execute("ROLLBACK")
 
-    await _delivery(stage, ledger, measured, locked(), size.of(10.0, 6.0))
+    await _delivery(stage, ledger, measured, locked(), size.of(10.0, 3.0))
     await _settled(relay)
-    measured.judged(await ledger.call("judge"))
+    measured.judged(await ledger.judge())
     measured.need(await metric(relay, LOST) == 0, "trace rows are lost")
     measured.figures.append("0 trace rows lost")
     return measured
@@ -117,10 +117,10 @@ async def disk_full(stage: Stage, size: Size) -> Measured:
             )
             ballast.unlink()
 
-        await _delivery(stage, ledger, measured, full(), size.of(10.0, 6.0))
+        await _delivery(stage, ledger, measured, full(), size.of(10.0, 3.0))
         await _settled(relay)
         lost = await metric(relay, LOST)
-        verdict = await ledger.call("judge")
+        verdict = await ledger.judge()
         traced = verdict["streams"] - verdict["untraced"]
         measured.judged(verdict)
         measured.figures.append(
@@ -167,9 +167,9 @@ async def postgres_paused(stage: Stage, size: Size) -> Measured:
         with server.paused(*_children(server.pid)):
             yield
 
-    await _delivery(stage, ledger, measured, paused(), size.of(10.0, 6.0))
+    await _delivery(stage, ledger, measured, paused(), size.of(10.0, 3.0))
     await _settled(relay)
-    measured.judged(await ledger.call("judge"))
+    measured.judged(await ledger.judge())
     measured.need(await metric(relay, LOST) == 0, "trace rows are lost")
     measured.figures.append("0 trace rows lost")
     return measured
@@ -196,7 +196,7 @@ async def poisoned_row(stage: Stage, size: Size) -> Measured:
         await ledger.until(ended=True)
     await _settled(relay)
     lost = await metric(relay, LOST)
-    verdict = await ledger.call("judge", wait_s=2.0)
+    verdict = await ledger.judge(wait_s=2.0)
     missing = [line for line in verdict["violations"] if "there is no trace" in line]
     verdict["violations"] = [line for line in verdict["violations"] if line not in missing]
     measured.judged(verdict)
@@ -216,7 +216,7 @@ SCENARIOS = [
     Scenario(
         "sqlite-locked",
         "SQLite locked 10 s",
-        "BEGIN EXCLUSIVE from another process (short: 6 s)",
+        "BEGIN EXCLUSIVE from another process (short: 3 s)",
         "delivery p99 + < 5 ms; lost rows exact",
         sqlite_locked,
     ),
@@ -231,7 +231,7 @@ SCENARIOS = [
     Scenario(
         "postgres-paused",
         "PostgreSQL paused",
-        "SIGSTOP to all of its processes (10 s; short: 6 s)",
+        "SIGSTOP to all of its processes (10 s; short: 3 s)",
         "delivery p99 + < 5 ms; lost rows exact",
         postgres_paused,
         needs=("postgres", "initdb"),

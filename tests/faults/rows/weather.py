@@ -21,7 +21,7 @@ async def weather(stage: Stage, size: Size) -> Measured:
     # Half the weather is lost frames: waiting for the SDK's own 2 s would measure patience.
     await stage.bots(ledger.url, limits={"ack_timeout_s": 0.25, "resend_max_s": 2.0})
     random = Random(size.seed)
-    chunks = min(size.chunks, ROUND) if size.short else size.chunks
+    chunks = min(size.chunks, ROUND // 2) if size.short else size.chunks
     done = lost = incomplete = 0
     did: dict[str, int] = {}
     while done < chunks:
@@ -32,7 +32,7 @@ async def weather(stage: Stage, size: Size) -> Measured:
         for _ in range(streams):
             await ledger.ask(stage.users, chunks=STREAM, pause_ms=1.0)
         await ledger.until(ended=True, timeout_s=120)
-        verdict = await ledger.call("judge", slack_s=1.0)
+        verdict = await ledger.judge()
         measured.violations += verdict["violations"]
         done += verdict["sent"]
         lost += verdict["lost"]
@@ -57,7 +57,7 @@ async def legacy_weather(stage: Stage, size: Size) -> Measured:
     for _ in range(size.of(5, 1)):
         await ledger.ask(stage.users, chunks=100, pause_ms=2.0)
         await ledger.until(ended=True, timeout_s=120)
-    verdict = await ledger.call("judge", slack_s=1.0)
+    verdict = await ledger.judge()
     measured.judged(verdict, whole=False)
     measured.figures.append(", ".join(f"{n} {o}" for o, n in sorted(verdict["outcomes"].items())))
     return measured
