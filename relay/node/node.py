@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from relay.admin.people import EVERYTHING, Scope
@@ -13,7 +12,7 @@ from relay.admin.ports import LiveView
 from relay.broker.base import Broker, settle
 from relay.clock import Clock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
-from relay.errors import LimitReached, PositionGone, UnknownStream
+from relay.errors import BrokerError, LimitReached, PositionGone, UnknownStream
 from relay.metrics import Metrics
 from relay.node.background import Background
 from relay.node.books import Books
@@ -205,9 +204,15 @@ class Node:
 
     async def _find(self, stream_id: str) -> None:
         """Keep the stream here if another node has it."""
-        if not self._succession.alone and self._registry.kept(stream_id) is None:
-            with suppress(UnknownStream):
+        if not self._succession.alone and self._registry.get(stream_id) is None:
+            try:
                 await self._succession.follow(stream_id)
+            except UnknownStream:
+                pass
+            except BrokerError:
+                # Who reads it here already, or comes back, can wait for the broker.
+                if self._registry.kept(stream_id) is None:
+                    raise
 
     async def find_stream(
         self,

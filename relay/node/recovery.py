@@ -8,6 +8,7 @@ may still have under way.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -78,6 +79,8 @@ class Recovery:
         try:
             snapshot = await settle(self._log.claim(stream.stream_id, stream.view.epoch))
         except UnknownStream:
+            if await self._is_made_again(stream) and self._fenced(stream):
+                return
             self._logger.error("stream_lost", **stream.view.names)  # noqa: TRY400  # ours is not to blame
             stream.lose(self._now())
             return
@@ -90,3 +93,13 @@ class Recovery:
             owner = self.own(snapshot, stream, can_resend=can_resend)
             stream.take_over(owner, snapshot, self._now())
         self._recovered(stream)
+
+    async def _is_made_again(self, stream: NodeStream) -> bool:
+        """Whether its bot has taken a stream whose log was lost to another node, where it goes on.
+
+        Nothing of it may be claimed here: that log is another one.
+        """
+        with suppress(BrokerError, UnknownStream):
+            await settle(self._log.describe(stream.stream_id))
+            return True
+        return False

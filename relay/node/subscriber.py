@@ -98,12 +98,14 @@ class Subscription:
     async def next(self) -> Batch:
         """Return everything since the cursor, waiting until there is something.
 
-        Raises `UnknownStream` where the log is gone. Cancelling it loses nothing.
+        Raises `UnknownStream` where the log is gone, though the stream may have another one by
+        now: its entries are no continuation. Cancelling it loses nothing.
         """
         while True:
             # Cleared before the read: what is appended after the read sets it again.
             self._news.clear()
-            read = self._log.read(self.view.stream_id, self._cursor, READ_ENTRIES_MAX)
+            view = self.view
+            read = self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
             entries = await settle(read)
             if entries:
                 return self._advance(entries)

@@ -161,10 +161,15 @@ class Succession:
     # --- following ------------------------------------------------------------------------
 
     async def follow(self, stream_id: str) -> NodeStream | FollowedStream:
-        """Keep a stream of another node for readers here. Raises `UnknownStream`."""
+        """Keep a stream of another node for readers here. Raises `UnknownStream`.
+
+        One whose log was lost and made again begins anew: who read the old one reads no more.
+        """
         state = await settle(self._log.describe(stream_id))
         kept = self._registry.kept(stream_id)
-        if kept is None:
+        if kept is None or (
+            isinstance(kept, FollowedStream) and kept.readership.view.epoch != state.epoch
+        ):
             readership = self._readership(state.meta, state.epoch)
             kept = FollowedStream(state.meta, readership, tell=self._tell)
             self._registry.follow(kept)
@@ -173,7 +178,7 @@ class Succession:
     async def follow_newest(self, access_key_id: int, conversation_id: str) -> str | None:
         """Keep the newest stream of a conversation, wherever it is; None where there is none."""
         stream_id = await settle(self._cluster.newest(access_key_id, conversation_id))
-        if stream_id is not None and self._registry.kept(stream_id) is None:
+        if stream_id is not None and self._registry.get(stream_id) is None:
             try:
                 await self.follow(stream_id)
             except UnknownStream:

@@ -16,7 +16,7 @@ from tests.support.node import META, NOW
 
 async def test_its_owner_is_told_of_readers_and_of_the_end_and_not_of_each_chunk() -> None:
     """A report per chunk would cost as much as the chunk."""
-    log = MemoryLog()
+    log = MemoryLog(epochs=lambda: "epoch")
     log.create(META)
     view = StreamView(META.stream_id, "epoch", "c", "a", "zh")
     audience = Audience(opened_at=NOW, resume_grace_s=30.0, hangup_grace_s=2.0)

@@ -30,7 +30,7 @@ class Host:
 
 def a_readership() -> tuple[Readership, MemoryLog]:
     """Nobody reads yet, and the log is empty."""
-    log = MemoryLog()
+    log = MemoryLog(epochs=lambda: "epoch")
     log.create(META)
     view = StreamView(META.stream_id, "epoch", "c", "a", "zh")
     audience = Audience(opened_at=NOW, resume_grace_s=30.0, hangup_grace_s=2.0)

@@ -78,7 +78,7 @@ def chunk(offset: int, text: str) -> Entry:
 @pytest.fixture(params=["memory", "delayed"])
 async def stage(request: pytest.FixtureRequest) -> Stage:
     """Readers of a log here, and of one across a network."""
-    inner = MemoryLog()
+    inner = MemoryLog(epochs=lambda: "epoch")
     return Stage(inner, inner if request.param == "memory" else DelayedLog(inner))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from relay.broker.base import LogSnapshot, LogState
 from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
-from relay.protocol.events import Chunk, Position
+from relay.protocol.events import Chunk, Entry, EntryKind, Position
 from relay.protocol.status import Outcome
 from relay.wire.bot import Cancel, Closed, Command, OpenStreamState
-from tests.support.node import KEY, LINGZHU, Bot
+from tests.support.node import KEY, LINGZHU, NOW, Bot
 from tests.support.several import TEXTS, WHOLE, Nodes, ask, open_at, reader_on
 
 
@@ -270,6 +271,76 @@ async def test_a_conversation_whose_stream_is_gone_is_unknown(nodes: Nodes) -> N
     nodes.shared.log.drop(await ask(here))
     with pytest.raises(UnknownStream):
         await there.node.find_stream(access_key_id=KEY, bot_id=1, session_id="c")
+
+
+def make_again(nodes: Nodes, stream: str, contents: list[str]) -> LogSnapshot:
+    """Lose a log, and let another node make it again for a bot that sends everything anew."""
+    meta = nodes.shared.log.describe(stream).meta
+    nodes.shared.log.drop(stream)
+    made = nodes.shared.log.create(meta)
+    entries = [
+        Entry(number + 1, EntryKind.CHUNK, NOW, content, number)
+        for number, content in enumerate(contents)
+    ]
+    nodes.shared.log.append(stream, made.fence, 1, entries, ())
+    return made
+
+
+async def test_a_reader_of_a_log_that_was_lost_never_goes_on_in_the_next(nodes: Nodes) -> None:
+    """It is ended; who comes back with the old position starts over, and is told so."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    reader = await here.read(stream)
+    await reader.read()
+    old = Position(reader.subscription.view.epoch, 2)
+    made = make_again(nodes, stream, ["ONE ", "TWO ", "THREE "])
+    with pytest.raises(UnknownStream):
+        await reader.read()
+    back = await here.read(stream, after=old)
+    assert back.subscription.reset
+    assert back.subscription.view.epoch == made.epoch
+    assert (await back.read()).offset == 3
+    assert (reader.text, back.text) == ("one two ", "ONE TWO THREE ")
+
+
+async def test_an_owner_of_a_log_that_was_lost_writes_nothing_to_the_next(nodes: Nodes) -> None:
+    """It lets go, though its offset fits; its readers end, and start over in the new log."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    reader = await there.read(stream)
+    await reader.read()
+    old = Position(reader.subscription.view.epoch, 2)
+    made = make_again(nodes, stream, ["ONE ", "TWO "])
+    bot.link.detach()
+    await there.advance(9.0)
+    assert [entry.content for entry in nodes.shared.log.read(stream, 0, 9)] == ["ONE ", "TWO "]
+    with pytest.raises(UnknownStream):
+        await reader.read()
+    back = await there.read(stream, after=old)
+    assert (back.subscription.reset, back.subscription.view.epoch) == (True, made.epoch)
+
+
+async def test_a_broker_that_is_away_keeps_no_reader_from_what_is_followed(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its node knows the stream; the reader waits for the broker."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await here.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS, 0)
+    await there.read(stream)
+
+    async def away(stream_id: str) -> LogState:
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(there.log, "describe", away)
+    assert (await (await there.read(stream)).read()).offset == 1
+    with pytest.raises(BrokerUnavailable):
+        await there.read("another")
 
 
 async def test_a_position_behind_the_log_is_refused_on_another_node_too(nodes: Nodes) -> None:
