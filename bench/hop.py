@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bench.__main__ import QUIET, machine
 from bench.figures import Figures, figures
 from bench.load import OPEN_S, Spec, Stream, question, send_all, settle, subscribe
-from bench.sizes import redis_server
+from bench.sizes import Server, redis_server
 from bench.wire import BotSocket, DeviceSocket
 from relay.demo.relay_process import RelayProcess, relay_process
 
@@ -30,13 +30,18 @@ class Hop:
     late: Figures
     chunks: int
     lost: int
+    redis_us: float
+    """CPU of the Redis between them, for each chunk, and the bytes that it reads and writes."""
+    redis_read: float
+    redis_written: float
 
     def line(self, streams: int) -> str:
         """Return it as a row of a Markdown table."""
         one = self.latency
         return (
             f"| {streams} | {one.p50:.2f} | {one.p99:.2f} | {one.max:.2f} "
-            f"| {self.late.p99:.2f} | {self.chunks} | {self.lost} |"
+            f"| {self.late.p99:.2f} | {self.chunks} | {self.lost} "
+            f"| {self.redis_us:.0f} | {self.redis_read:.0f} | {self.redis_written:.0f} |"
         )
 
 
@@ -70,7 +75,7 @@ async def open_across(here: Spec, there: Spec, number: int) -> Stream:
     return Stream(number, bot, device, stream_id)
 
 
-async def measure_hop(here: Spec, there: Spec) -> Hop:
+async def measure_hop(here: Spec, there: Spec, redis: Server) -> Hop:
     """Send everything and return what was measured behind the warm-up."""
     async with asyncio.timeout(OPEN_S):
         numbers = range(len(here.tokens))
@@ -79,8 +84,11 @@ async def measure_hop(here: Spec, there: Spec) -> Hop:
     gc.collect()
     gc.freeze()
     gc.disable()
+    before = await redis.used()
     late, _, _ = await send_all(there, streams)
     await settle(there, streams)
+    every = len(streams) * here.chunks
+    used = [(b - a) / every for a, b in zip(before, await redis.used(), strict=True)]
     gc.enable()
     sequences = range(here.warmup_chunks, here.chunks)
     took = [
@@ -93,7 +101,8 @@ async def measure_hop(here: Spec, there: Spec) -> Hop:
         stream.bot.close()
         stream.device.close()
     total = len(streams) * len(sequences)
-    return Hop(figures(took), figures(late), total, total - len(took))
+    lost = total - len(took)
+    return Hop(figures(took), figures(late), total, lost, used[0] * 1e6, used[1], used[2])
 
 
 async def bench(arguments: Sequence[str]) -> None:
@@ -104,8 +113,9 @@ async def bench(arguments: Sequence[str]) -> None:
     parser.add_argument("--warmup", type=float, default=2.0, help="seconds before that")
     parser.add_argument("--interval-ms", type=float, default=35.0, help="between two chunks")
     given = parser.parse_args(arguments)
-    print(f"{machine()}\n\n| streams | p50 | p99 | max | late p99 | chunks | lost |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(f"{machine()}\n\n| streams | p50 | p99 | max | late p99 | chunks | lost ", end="")
+    print("| Redis, µs of a chunk | bytes in | bytes out |", flush=True)
+    print("|---" * 10 + "|", flush=True)
     for streams in given.streams:
         async with redis_server() as redis:
             if redis is None:
@@ -116,7 +126,7 @@ async def bench(arguments: Sequence[str]) -> None:
                 relay_process(settings, bots=streams) as there,
             ):
                 chosen = (given.interval_ms, given.warmup, given.seconds)
-                hop = await measure_hop(spec_of(here, *chosen), spec_of(there, *chosen))
+                hop = await measure_hop(spec_of(here, *chosen), spec_of(there, *chosen), redis)
                 print(hop.line(streams), flush=True)
 
 
