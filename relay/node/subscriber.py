@@ -15,7 +15,14 @@ from msgspec import Struct
 
 from relay.broker.base import StreamLog, settle
 from relay.devices.base import DeviceProtocol, StreamView
+from relay.errors import BrokerUnavailable
 from relay.protocol.events import Entry, EntryKind
+
+AWAY_RETRY_S = 0.1
+"""How long after a read that found no broker it is tried again."""
+
+AWAY_MAX_S = 3_600.0
+"""How long a broker may be away. Shells have limits of their own, and these are what counts."""
 
 READ_ENTRIES_MAX = 1024
 """How many entries one read takes: a bound on the size of one write to a socket."""
@@ -80,6 +87,7 @@ class Subscription:
         self._cursor = after
         self._handed_over = handed_over
         self._left = left
+        self._away_since: float | None = None
         self._news = asyncio.Event()
         self._unwatch = log.watch(view.stream_id, self._news.set)
         self._closed = False
@@ -99,17 +107,35 @@ class Subscription:
         """Return everything since the cursor, waiting until there is something.
 
         Raises `UnknownStream` where the log is gone, though the stream may have another one by
-        now: its entries are no continuation. Cancelling it loses nothing.
+        now: its entries are no continuation. Raises `BrokerUnavailable` only where the broker was
+        away for longer than a device may read. Cancelling it loses nothing.
         """
         while True:
             # Cleared before the read: what is appended after the read sets it again.
             self._news.clear()
             view = self.view
             read = self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
-            entries = await settle(read)
+            try:
+                entries = await settle(read)
+            except BrokerUnavailable:
+                await self._wait_for_broker()
+                continue
+            self._away_since = None
             if entries:
                 return self._advance(entries)
             await self._news.wait()
+
+    async def _wait_for_broker(self) -> None:
+        """Let a device wait, with the shell's keep-alives, for a broker that does not answer.
+
+        Cut off, it could only come back to a relay that has the same broker.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._away_since is None:
+            self._away_since = now
+        if now >= self._away_since + AWAY_MAX_S:
+            raise BrokerUnavailable("the broker was away for too long")
+        await asyncio.sleep(AWAY_RETRY_S)
 
     def _advance(self, entries: Sequence[Entry]) -> Batch:
         last = entries[-1]

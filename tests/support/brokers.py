@@ -40,6 +40,8 @@ class DelayedLog:
         self.fail_next = ""
         self.claims_down = 0
         """How many claims fail from now on."""
+        self.reads_down = 0
+        """How many reads fail from now on."""
         self.appends: list[tuple[int, int, tuple[Entry, ...], tuple[HeldChunk, ...]]] = []
         """Fence, offset, entries and held chunks of every append that was begun."""
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -101,6 +103,9 @@ class DelayedLog:
         self, stream_id: str, after: int, limit: int, epoch: str | None = None
     ) -> Sequence[Entry]:
         await asyncio.sleep(0)
+        if self.reads_down:
+            self.reads_down -= 1
+            raise BrokerUnavailable("the broker does not answer")
         entries = self.inner.read(stream_id, after, limit, epoch)
         await asyncio.sleep(0)  # the answer takes its time too
         return entries

@@ -10,7 +10,8 @@ from relay.broker.base import StreamLog
 from relay.broker.memory import MemoryLog
 from relay.devices.base import StreamView
 from relay.devices.plain import PlainProtocol
-from relay.errors import UnknownStream
+from relay.errors import BrokerUnavailable, UnknownStream
+from relay.node import subscriber
 from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Encodings, Subscription
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
@@ -80,6 +81,13 @@ async def stage(request: pytest.FixtureRequest) -> Stage:
     """Readers of a log here, and of one across a network."""
     inner = MemoryLog(epochs=lambda: "epoch")
     return Stage(inner, inner if request.param == "memory" else DelayedLog(inner))
+
+
+@pytest.fixture
+async def far_stage() -> Stage:
+    """Readers of a log across a network."""
+    inner = MemoryLog(epochs=lambda: "epoch")
+    return Stage(inner, DelayedLog(inner))
 
 
 async def test_a_reader_gets_what_is_there_and_then_what_comes(stage: Stage) -> None:
@@ -189,6 +197,45 @@ async def test_a_dropped_log_wakes_its_readers(stage: Stage) -> None:
     for one in waiting:
         with pytest.raises(UnknownStream):
             await one
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is away is asked again without a pause."""
+    monkeypatch.setattr(subscriber, "AWAY_RETRY_S", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_reader_waits_for_a_broker_that_is_away(far_stage: Stage) -> None:
+    """It is cut off by nothing, and reads on where it stood; each absence is one of its own."""
+    log = far_stage.log
+    assert isinstance(log, DelayedLog)
+    reader = far_stage.subscribe()
+    far_stage.write("a")
+    await reader.next()
+    far_stage.write("b")
+    for _ in range(2):
+        log.reads_down = 1000
+        waiting = asyncio.ensure_future(reader.next())
+        await settle_down()
+        assert log.reads_down < 1000
+        assert not waiting.done()
+        log.reads_down = 0
+        assert [entry.content for entry in (await waiting).entries] == ["b"]
+        far_stage.write("b")
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_broker_that_is_away_for_too_long_is_given_up(
+    far_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the shell says what it can."""
+    monkeypatch.setattr(subscriber, "AWAY_MAX_S", 0.0)
+    log = far_stage.log
+    assert isinstance(log, DelayedLog)
+    log.reads_down = 1000
+    with pytest.raises(BrokerUnavailable):
+        await far_stage.subscribe().next()
 
 
 async def test_delivery_is_what_the_shell_says_and_not_what_was_read(stage: Stage) -> None:
