@@ -88,11 +88,9 @@ class Recovery:
             names = stream.view.names
             self._logger.warning("owner_not_rebuilt", **names, reason=type(error).__name__)
             stream.rebuild_at = self._now() + RETRY_SECONDS
+            self._recovered(stream)
         else:
-            can_resend = stream.link is not None and stream.link.reliable
-            owner = self.own(snapshot, stream, can_resend=can_resend)
-            stream.take_over(owner, snapshot, self._now())
-        self._recovered(stream)
+            self.take_over(stream, snapshot)
 
     async def _is_made_again(self, stream: NodeStream) -> bool:
         """Whether its bot has taken a stream whose log was lost to another node, where it goes on.
@@ -103,3 +101,11 @@ class Recovery:
             await settle(self._log.describe(stream.stream_id))
             return True
         return False
+
+    def take_over(self, stream: NodeStream, snapshot: LogSnapshot) -> None:
+        """Let the stream go on under a new owner."""
+        stream.rebuild_at = None
+        can_resend = stream.link is not None and stream.link.reliable
+        owner = self.own(snapshot, stream, can_resend=can_resend)
+        stream.take_over(owner, snapshot, self._now())
+        self._recovered(stream)

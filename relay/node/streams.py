@@ -85,6 +85,12 @@ class Streams:
 
     def adopt(self, snapshot: LogSnapshot) -> NodeStream:
         """Own the stream whose log was granted to this node; its readers here read on."""
+        owned = self._registry.get(snapshot.meta.stream_id)
+        if owned is not None and owned.view.epoch == snapshot.epoch:
+            # It was claimed here meanwhile, or waits for an owner with what its bot said.
+            if owned.owner.fence < snapshot.fence:
+                self._recovery.take_over(owned, snapshot)
+            return owned
         kept = self._registry.kept(snapshot.meta.stream_id)
         if kept is not None and kept.readership.view.epoch == snapshot.epoch:
             readership = kept.readership

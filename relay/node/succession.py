@@ -8,8 +8,10 @@ finds out at its next write, which is refused, and follows from then on.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -57,6 +59,7 @@ class Succession:
         self._released = released
         self._background = background
         self._telling: dict[str, bool] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._logger = structlog.get_logger("relay.node")
         self._cluster.on_news(
             reported=lambda stream_id: background(self._hear(stream_id), stream_id=stream_id),
@@ -72,14 +75,20 @@ class Succession:
 
     async def own(self, stream_id: str) -> NodeStream | None:
         """Claim a stream; None where its log is gone. Raises `BrokerError`."""
-        kept = self._registry.get(stream_id)
-        if kept is not None and not kept.owner.dead:
-            return kept
-        try:
-            snapshot = await settle(self._log.claim(stream_id))
-        except UnknownStream:
-            return None
-        now = self._now()
+        # One claim at a time: the second would take the stream from the first, on this very node.
+        turn = self._turns.setdefault(stream_id, asyncio.Lock())
+        async with turn:
+            kept = self._registry.get(stream_id)
+            if kept is not None and not kept.owner.dead:
+                return kept
+            try:
+                snapshot = await settle(self._log.claim(stream_id))
+            except UnknownStream:
+                return None
+            return await self._take(snapshot)
+
+    async def _take(self, snapshot: LogSnapshot) -> NodeStream:
+        stream_id, now = snapshot.meta.stream_id, self._now()
         stream = self._adopt(snapshot)
         if not stream.record.events:
             stream.note("request_received", snapshot.meta.opened_at)
@@ -116,7 +125,7 @@ class Succession:
         """A write was refused because of a newer owner. False: there can be no other node."""
         if self.alone:
             return False
-        if stream.link is not None:
+        if _is_answered_here(stream):
             # The bot is here: whoever claimed the stream did not know that.
             stream.rebuild_at = self._now() + RETRY_SECONDS
             self._moved(stream)
@@ -127,7 +136,7 @@ class Succession:
     def _claimed(self, stream_id: str) -> None:
         """Another node owns it now, before a write was refused."""
         stream = self._registry.get(stream_id)
-        if stream is not None and stream.link is None:
+        if stream is not None and not _is_answered_here(stream):
             stream.owner.dead = True
             self._let_go(stream)
 
@@ -239,3 +248,9 @@ class Succession:
                 stream.audience.hear(report, now)
         stream.consider_trace()
         self._moved(stream)
+
+
+def _is_answered_here(stream: NodeStream) -> bool:
+    """Whether the bot that still answers the stream has its connection here."""
+    link = stream.link
+    return link is not None and link.current and stream.finished_at is None

@@ -153,6 +153,22 @@ async def test_a_reader_that_died_with_its_node_is_missed(nodes: Nodes) -> None:
     assert [cancel.stream_id for cancel in bot.heard(Cancel)] == [stream]
 
 
+async def test_a_stream_that_has_ended_is_let_go_where_another_node_claims_it(
+    nodes: Nodes,
+) -> None:
+    """Its bot answers it no more, so nothing keeps it here: it has one row and one owner."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await here.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    await nodes.shared.node("b").claim(stream)
+    reader = await there.read(stream)
+    assert await reader.read_all() == WHOLE
+    await here.advance(301.0)
+    assert await here.rows() == {}
+
+
 async def test_a_reader_is_found_though_its_hint_was_lost(nodes: Nodes) -> None:
     """Else its bot would be told to stop as soon as the grace is over, and the trace a loss."""
     here, there = nodes.start("a"), nodes.start("b")
