@@ -85,7 +85,7 @@ class NodeStream:
         """When to try again to rebuild the owner; None where there is nothing to try."""
         self._overlapped = False
         self._refusals_noted = 0
-        self._traced = False
+        self._traced = self._traced_to_end = False
         self._parked: list[tuple[Message, float]] = []
         self._recovered: asyncio.Future[None] | None = None
         self._is_elsewhere = False
@@ -319,10 +319,12 @@ class NodeStream:
 
     def consider_trace(self, *, abandoned: bool = False) -> None:
         """Have the row written once nothing more is to be learned: read to the end, or given up."""
-        if self.report is None or self._traced:
+        if self.report is None or self._traced_to_end:
             return
-        if self.audience.read_to_end or abandoned or self.audience.abandoned:
-            self._traced = True
+        read_to_end = self.audience.read_to_end
+        if read_to_end or (not self._traced and (abandoned or self.audience.abandoned)):
+            # Somebody who comes after all, and reads to the end, corrects the row.
+            self._traced, self._traced_to_end = True, read_to_end
             self._settled(self)
 
     async def make_row(self, log: StreamLog, *, with_content: bool) -> TraceRow:

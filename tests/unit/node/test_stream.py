@@ -137,6 +137,19 @@ async def test_a_trace_does_not_wait_for_a_device_that_left(world: World) -> Non
     assert (await world.row(stream)).missing_sequences == [0, 1, 2]
 
 
+async def test_a_device_that_comes_after_all_corrects_the_trace(world: World) -> None:
+    """What was given up as never delivered was, before the log went."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    await world.advance(40.0)
+    assert (await world.row(stream)).missing_sequences == list(range(len(TEXTS)))
+    await (await world.read(stream)).read_all()
+    row = await world.row(stream)
+    assert (row.status, row.missing_sequences) == ("completed", [])
+
+
 async def test_a_trace_waits_for_a_device_that_comes_just_in_time(world: World) -> None:
     """The grace of the one that left is over while the other one reads."""
     bot = await world.bot()
