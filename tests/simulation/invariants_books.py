@@ -59,7 +59,14 @@ def i17_the_trace_is_what_was_seen(story: Story) -> Iterator[str]:
     if not story.undisturbed or rows[-1].outcome == Outcome.LOST:
         return  # what a dead node's devices were handed is known to nobody
     row, log = rows[-1], story.shelf.entries
-    handed = [e.offset for _, h in story.of(Handed) for e in h.entries]
+    # Once it is written nobody asks any more what is handed over on other nodes.
+    first = next(fact.at for fact, _ in story.of(Row))
+    handed = [
+        entry.offset
+        for reader in story.readers.values()
+        if reader.at <= first or story.plan.nodes == 1
+        for entry in reader.entries
+    ]
     shown = log[: max(handed, default=0)]
     chunks = [entry for entry in shown if entry.kind is EntryKind.CHUNK]
     here = {entry.sequence for entry in chunks}

@@ -181,7 +181,7 @@ def _settings(random: Random) -> Settings:
         gap_seconds=random.choice((8.0, 8.0, 1.0)),
         idle_seconds=random.choice((6.0, 20.0)),
         bot_grace_seconds=random.choice((8.0, 2.0, 0.3)),
-        device_grace_seconds=random.choice((30.0, 30.0, 3.0)),
+        device_grace_seconds=random.choice((30.0, 30.0, 6.0)),
         hangup_grace_seconds=random.choice((2.0, 0.5)),
         retention_seconds=20.0,
         window=max(credit, random.choice((8, 64, 1024))),
