@@ -13,6 +13,8 @@ promise is kept there too, and named; with the repair it belongs into `tests/fuz
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,6 +30,8 @@ SLOWER: Final = 10
 """Instrumented code is slower than what is served, and the machine may be busy."""
 
 MEMORY_MB: Final = 2048
+
+_NAMED_BY_ENGINE: Final = re.compile(r"[0-9a-f]{40}")
 
 KEPT_BYTES_MAX: Final = 1024
 """A longer input is not kept: a shorter one of the same coverage is found sooner or later."""
@@ -88,7 +92,14 @@ def keep(name: str) -> None:
     """Add to the corpus what covers more than it does, in as few inputs as will do."""
     kept = CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
-    _run(name, "-merge=1", f"-max_len={KEPT_BYTES_MAX}", str(kept), str(FOUND / name))
+    again = FOUND / f"{name}.sh"
+    again.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.fuzz.engine {name} "$@"\n')
+    again.chmod(0o700)
+    _run(name, "-merge=1", str(kept), str(FOUND / name), program=again)
+    for path in kept.iterdir():
+        # What has a name was put there by somebody, who knows why.
+        if path.stat().st_size > KEPT_BYTES_MAX and _NAMED_BY_ENGINE.fullmatch(path.name):
+            path.unlink()
     print(f"{name}: {len(list(kept.iterdir()))} inputs are kept")
 
 
@@ -100,13 +111,15 @@ def _folder(name: str) -> Path:
     return found
 
 
-def _run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+def _run(name: str, *options: str, program: Path | None = None) -> subprocess.CompletedProcess[str]:
+    itself = {} if program is None else {"FUZZ_PROGRAM": str(program.absolute())}
     return subprocess.run(
         [sys.executable, "-m", "tests.fuzz.engine", name, *options],
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
+        env={**os.environ, **itself},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import atheris
@@ -19,5 +20,7 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    atheris.Setup([sys.argv[0], *sys.argv[2:], f"-max_len={TARGET.bytes_max}"], one_input)
+    # While it sorts a corpus out, libFuzzer starts itself again, by this name.
+    program = os.environ.get("FUZZ_PROGRAM", sys.argv[0])
+    atheris.Setup([program, *sys.argv[2:], f"-max_len={TARGET.bytes_max}"], one_input)
     atheris.Fuzz()
