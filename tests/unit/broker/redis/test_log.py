@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from relay.broker.redis import RedisBroker, RedisOptions, open_redis
-from relay.broker.redis.keys import Keys
+from relay.broker.redis.keys import Keys, bucket_of_stream
+from relay.broker.redis.pipe import Confirmation
 from relay.errors import BrokerUnavailable, Fenced, UnknownStream
 from relay.protocol.events import Entry, EntryKind, HeldChunk
 from tests.support.node import META, NOW
@@ -71,29 +72,19 @@ async def test_an_append_whose_reply_is_lost_is_stored_once(redis_server: RedisS
 
 
 async def test_an_append_that_was_refused_too_late_still_wakes_its_readers(
-    redis_server: RedisServer,
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No replica confirms it, and yet it is stored. Who reads beside its writer hears no bell."""
-    plain = options()
-    waiting = RedisOptions(prefix=plain.prefix, wait_replicas=1, wait_s=0.02)
-    async with (
-        open_redis(redis_server.url, plain) as there,
-        open_redis(redis_server.url, waiting) as here,
-    ):
-        made = await there.log.create(META)
-        await here.log.describe(STREAM)
+    async with open_redis(redis_server.url, options()) as broker:
+        made = await broker.log.create(META)
         woken = asyncio.Event()
-        here.log.watch(STREAM, woken.set)
-
-        async def is_certain() -> bool:
-            before = redis_server.calls("evalsha")
-            return list(await read(here)) == [] and redis_server.calls("evalsha") == before
-
-        await until(is_certain)
+        broker.log.watch(STREAM, woken.set)
+        writes = broker.shards.of(bucket_of_stream(STREAM)).writes
+        monkeypatch.setattr(writes, "_confirmation", Confirmation(1, 0.02))
         with pytest.raises(BrokerUnavailable, match="replicas"):
-            await here.log.append(STREAM, made.fence, 1, [chunk(1)], [])
+            await broker.log.append(STREAM, made.fence, 1, [chunk(1)], [])
         async with asyncio.timeout(TIMEOUT_S):
-            while list(await read(here)) != [chunk(1)]:
+            while list(await read(broker)) != [chunk(1)]:
                 await woken.wait()
                 woken.clear()
 
