@@ -70,6 +70,13 @@ class LinkHost(Protocol):
         """Go on with a stream that may have been lost; False where it cannot be."""
         ...
 
+    async def complete(self, link: BotLink) -> bool:
+        """Find what the bot has open on other nodes and what could not be found when it came.
+
+        False where there is nothing to find.
+        """
+        ...
+
     def link_gone(self, link: BotLink) -> None:
         """The link's socket is closed."""
         ...
@@ -148,12 +155,9 @@ class BotLink:
     async def receive(self, message: StreamMessage) -> None:
         """Take one message of a stream. What there is to answer goes through the transport."""
         now = self._host.now()
-        stream_id = message.stream_id
-        if stream_id is None and self._turns is not None:
-            stream_id = self._turns.resolve(message.bot_stream_key)
-        stream = None
-        if self.current and stream_id is not None:
-            stream = self._host.stream_of(self.bot_id, stream_id)
+        stream = self._stream_of(message)
+        if stream is None and self.current and await self._host.complete(self):
+            stream = self._stream_of(message)
         if stream is None:
             chunk = message.message
             sequence = chunk.sequence if isinstance(chunk, Chunk) else None
@@ -176,6 +180,14 @@ class BotLink:
         pending = stream.receive(message.message, now)
         if pending is not None:
             await pending
+
+    def _stream_of(self, message: StreamMessage) -> StreamPort | None:
+        stream_id = message.stream_id
+        if stream_id is None and self._turns is not None:
+            stream_id = self._turns.resolve(message.bot_stream_key)
+        if not self.current or stream_id is None:
+            return None
+        return self._host.stream_of(self.bot_id, stream_id)
 
     def started(self, bot_stream_key: str) -> None:
         """2.0.x begins to answer the oldest question that has no key yet.

@@ -24,6 +24,7 @@ from relay.node.limits import limits_of
 from relay.node.live import NodeLive
 from relay.node.questions import Questions, Reply
 from relay.node.quota import Quota
+from relay.node.recovery import RETRY_SECONDS
 from relay.node.registry import Registry
 from relay.node.resumption import Resumption
 from relay.node.stream import NodeStream
@@ -290,6 +291,16 @@ class Node:
     async def own(self, stream_id: str) -> NodeStream | None:
         """See `SwitchboardHost.own`."""
         return await self._succession.own(stream_id)
+
+    async def complete(self, link: BotLink) -> bool:
+        """See `LinkHost.complete`. The bot waits for a broker that is away: it may not resend."""
+        if link.bot_id not in self._succession.unclaimed:
+            return False
+        while link.current and link.bot_id in self._succession.unclaimed:
+            await self._switchboard.catch_up(link)
+            if link.bot_id in self._succession.unclaimed:
+                await asyncio.sleep(RETRY_SECONDS)
+        return True
 
     def link_gone(self, link: BotLink) -> None:
         """See `LinkHost.link_gone`."""

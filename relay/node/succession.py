@@ -59,6 +59,8 @@ class Succession:
         self._released = released
         self._background = background
         self._telling: dict[str, bool] = {}
+        self.unclaimed: set[int] = set()
+        """Bots whose streams on other nodes could not be claimed, because the broker was away."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._logger = structlog.get_logger("relay.node")
         self._cluster.on_news(
@@ -110,8 +112,11 @@ class Succession:
                 if self._registry.get(stream_id) is None:
                     owned += filter(None, [await self.own(stream_id)])
         except BrokerError as error:
-            # Each of them can still be claimed when the bot names it.
+            # They can still be claimed when the bot says something of them.
+            self.unclaimed.add(bot_id)
             self._logger.warning("streams_not_claimed", bot_id=bot_id, reason=type(error).__name__)
+        else:
+            self.unclaimed.discard(bot_id)
         # The order in which they were asked for is that in which a legacy bot answers them.
         return sorted(owned, key=lambda stream: stream.meta.opened_at)
 

@@ -106,7 +106,7 @@ class Switchboard:
         # Only now may commands come: a bot learns who it is before it is asked anything.
         try:
             await self._listen(link)
-            await self._catch_up(link)
+            await self.catch_up(link)
         except BaseException:
             # Nobody is given the link, so nobody else would ever detach it.
             link.detach()
@@ -120,7 +120,7 @@ class Switchboard:
         self._logger.info("bot_connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link
 
-    async def _catch_up(self, link: BotLink) -> None:
+    async def catch_up(self, link: BotLink) -> None:
         """Ask the bot what it was not asked before, for want of a connection that lived.
 
         Until now letters went to the connection before this one, perhaps on another node.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from relay.broker.base import Letter
+from relay.errors import BrokerUnavailable
+from relay.node import node
 from relay.protocol.events import Chunk, End, Summary
 from relay.protocol.status import Outcome
 from relay.protocol.texthash import content_hash
-from relay.wire.bot import Acked, Command, Resume
+from relay.wire.bot import Acked, Command, Refused, Resume
 from tests.support.cluster import NodeBroker
 from tests.support.several import TEXTS, WHOLE, Nodes, ask, asked, open_at, reader_on
 
@@ -198,6 +200,47 @@ async def test_a_bot_of_sdk_2_0_goes_on_with_a_new_connection(nodes: Nodes) -> N
     await back.say(None, End())
     await here.advance(2.1)
     assert await reader_on(here, stream) == "one two"
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_legacy_bot_whose_streams_could_not_be_claimed_loses_nothing(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """The broker was away when it came to another node: what it says waits, and is taken."""
+    monkeypatch.setattr(node, "RETRY_SECONDS", 0.0)
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
+    bot = await there.bot(protocol=1)
+    stream = await ask(here)
+    await bot.say(stream, Chunk(TEXTS[0], 0 if named else None))
+    nodes.shared.kill("b")
+    broker = elsewhere.log
+    assert isinstance(broker, NodeBroker)
+    streams_of, calls = broker.streams_of, list[int]()
+
+    async def away_for_a_while(bot_id: int) -> Sequence[str]:
+        calls.append(bot_id)
+        if len(calls) < 5:
+            raise BrokerUnavailable("away")
+        return await streams_of(bot_id)
+
+    monkeypatch.setattr(broker, "streams_of", away_for_a_while)
+    back = await elsewhere.bot(protocol=1)
+    for sequence in (1, 2, 3):
+        chunk = Chunk(TEXTS[sequence], sequence if named else None)
+        await back.say(stream if named else None, chunk)
+    await back.say(stream if named else None, End())
+    await elsewhere.advance(2.1)
+    assert await reader_on(here, stream) == WHOLE
+    assert back.heard(Refused) == []
+
+
+async def test_what_is_unknown_is_looked_for_once(nodes: Nodes) -> None:
+    """Where nothing could be missed, a bot that says nonsense costs the broker nothing."""
+    here = nodes.start("a")
+    bot = await here.bot(protocol=1)
+    nodes.shared.kill("a")
+    await bot.say("nowhere", Chunk("a", 0))
+    assert [refused.stream_id for refused in bot.heard(Refused)] == ["nowhere"]
 
 
 async def test_a_summary_survives_its_node(nodes: Nodes) -> None:
