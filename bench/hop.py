@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from bench.__main__ import QUIET, machine
 from bench.figures import Figures, figures
-from bench.load import OPEN_S, Spec, Stream, question, send_all, settle, subscribe
+from bench.load import OPEN_S, Spec, Stream, cpu_s, question, send_all, settle, subscribe
 from bench.sizes import Server, redis_server
 from bench.wire import BotSocket, DeviceSocket
 from relay.demo.relay_process import RelayProcess, relay_process
@@ -30,6 +30,8 @@ class Hop:
     late: Figures
     chunks: int
     lost: int
+    relays_us: float
+    """CPU of both relays together, for each chunk."""
     redis_us: float
     """CPU of the Redis between them, for each chunk, and the bytes that it reads and writes."""
     redis_read: float
@@ -41,7 +43,8 @@ class Hop:
         return (
             f"| {streams} | {one.p50:.2f} | {one.p99:.2f} | {one.max:.2f} "
             f"| {self.late.p99:.2f} | {self.chunks} | {self.lost} "
-            f"| {self.redis_us:.0f} | {self.redis_read:.0f} | {self.redis_written:.0f} |"
+            f"| {self.relays_us:.0f} | {self.redis_us:.0f} "
+            f"| {self.redis_read:.0f} | {self.redis_written:.0f} |"
         )
 
 
@@ -84,11 +87,12 @@ async def measure_hop(here: Spec, there: Spec, redis: Server) -> Hop:
     gc.collect()
     gc.freeze()
     gc.disable()
-    before = await redis.used()
+    before = (cpu_s(here.pid) + cpu_s(there.pid), *await redis.used())
     late, _, _ = await send_all(there, streams)
     await settle(there, streams)
     every = len(streams) * here.chunks
-    used = [(b - a) / every for a, b in zip(before, await redis.used(), strict=True)]
+    after = (cpu_s(here.pid) + cpu_s(there.pid), *await redis.used())
+    relays, used, read, written = ((b - a) / every for a, b in zip(before, after, strict=True))
     gc.enable()
     sequences = range(here.warmup_chunks, here.chunks)
     took = [
@@ -102,7 +106,8 @@ async def measure_hop(here: Spec, there: Spec, redis: Server) -> Hop:
         stream.device.close()
     total = len(streams) * len(sequences)
     lost = total - len(took)
-    return Hop(figures(took), figures(late), total, lost, used[0] * 1e6, used[1], used[2])
+    costs = (relays * 1e6, used * 1e6, read, written)
+    return Hop(figures(took), figures(late), total, lost, *costs)
 
 
 async def bench(arguments: Sequence[str]) -> None:
@@ -114,8 +119,8 @@ async def bench(arguments: Sequence[str]) -> None:
     parser.add_argument("--interval-ms", type=float, default=35.0, help="between two chunks")
     given = parser.parse_args(arguments)
     print(f"{machine()}\n\n| streams | p50 | p99 | max | late p99 | chunks | lost ", end="")
-    print("| Redis, µs of a chunk | bytes in | bytes out |", flush=True)
-    print("|---" * 10 + "|", flush=True)
+    print("| relays, µs of a chunk | Redis, µs | bytes in | bytes out |", flush=True)
+    print("|---" * 11 + "|", flush=True)
     for streams in given.streams:
         async with redis_server() as redis:
             if redis is None:
