@@ -20,11 +20,10 @@ from relay.store.store import Store
 
 SETTINGS: Final[Mapping[str, str]] = {
     **QUIET,
-    "RELAY_GAP_SECONDS": "2",
     "RELAY_DEVICE_GRACE_SECONDS": "5",
     "RELAY_SECRET": "the secret of a benchmark, not of anybody",
 }
-"""So that an answer that is not whole ends soon, and one secret for every start."""
+"""So that a trace is settled soon, and one secret for every start."""
 
 DOWN_S: Final = (0.05, 0.5)
 """How long something is away."""
