@@ -12,6 +12,7 @@ import pytest
 from relay_sdk import ReplyOutcome
 from tests.integration.test_relay_killed import CHUNKS, HALF, Halting, read, trigger
 from tests.integration.test_relay_on_redis import Texts
+from tests.support.bots import V2_3_12, legacy_bot
 from tests.support.redis import RedisServer, own_redis
 from tests.support.server import RelayServer, Seed, running
 from tests.support.wire import Wire
@@ -72,3 +73,32 @@ async def test_a_relay_dies_and_its_bot_goes_on_at_another(relays: list[RelaySer
     assert texts.whole == "".join(CHUNKS)
     row = devices.trace(url.split("/")[2])
     assert (row["status"], row["missing_sequences"]) == ("completed", [])
+
+
+async def test_what_a_legacy_bot_had_said_is_known_at_another_relay(
+    relays: list[RelayServer],
+) -> None:
+    """Its summary came first, a chunk was lost, and its relay died: the next one repairs."""
+    bots, devices = relays
+    shown: list[str] = []
+    async with httpx.AsyncClient(base_url=devices.url, trust_env=False, timeout=30) as http:
+        async with legacy_bot(bots, V2_3_12) as bot:
+            url = await trigger(devices, http)
+            ledger = await bot.begin(await bot.command())
+            pieces = [bot.number(ledger, content) for content in ("one ", "two ", "three")]
+            for sequence in (0, 2):
+                await bot.put(ledger, pieces[sequence], sequence)
+            await bot.summarise(ledger)
+            await bot.until_silent()
+            bots.kill()
+        async with legacy_bot(devices, V2_3_12) as bot:
+            await bot.say({"type": "stream_end", "session_id": ledger.stream_id})
+            async for _, data in read(http, url, ""):
+                shown.append(data.get("content", ""))
+        assert bot.cable.messages("execute_command") == []
+    assert "".join(shown) == "one two three"
+    row = devices.trace(url.split("/")[2])
+    assert (row["outcome"], row["missing_sequences"]) == ("repaired", [1])
+    types = [event["type"] for event in row["events"]]
+    assert types.count("command_sent") == 1
+    assert types.count("taken_over") == 2
