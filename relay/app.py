@@ -33,6 +33,7 @@ from relay.telemetry.sink import SpanSink
 from relay.web.admin.live_feed import LiveFeed
 from relay.web.binding.dialogue import BindingDialogue, photo_reader
 from relay.web.callers import Callers
+from relay.web.fast.passes import Passes
 from relay.web.health import Check, health_routes
 from relay.web.routes import web_routes
 from relay.web.sse import Responder
@@ -118,24 +119,34 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         lag = LoopLag(node.metrics.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
         closing.callback(lag.stop)
         watch_process(node.metrics.registry)
+        passes = Passes(loop.call_soon) if settings.fast_path == "on" else None
         relay = Relay(
             Starlette(),
             node,
             tracer,
             store,
-            Responder(keepalive_s=settings.keepalive_seconds, drain_s=settings.drain_seconds),
+            Responder(
+                keepalive_s=settings.keepalive_seconds,
+                drain_s=settings.drain_seconds,
+                passes=passes,
+            ),
             revocations,
             LiveFeed(node.live),
             Door(allowance_of(settings), node.metrics.limited),
         )
-        relay.app.router.routes.extend(_routes(relay, settings, clock, callers, broker))
+        relay.app.router.routes.extend(_routes(relay, settings, clock, callers, broker, passes))
         for part in (tracer, janitor, revocations, lag):
             part.start()
         yield relay
 
 
 def _routes(
-    relay: Relay, settings: Settings, clock: Clock, callers: Callers, broker: OpenBroker
+    relay: Relay,
+    settings: Settings,
+    clock: Clock,
+    callers: Callers,
+    broker: OpenBroker,
+    passes: Passes | None,
 ) -> list[BaseRoute]:
     store, node = relay.store, relay.node
     binding = BindingDialogue(
@@ -146,7 +157,7 @@ def _routes(
     directory = StoreDirectory(store)
     restricted = relay.revocations.check
     return [
-        *web_routes(node, directory, relay.responder, settings, clock, binding, callers),
+        *web_routes(node, directory, relay.responder, settings, clock, binding, callers, passes),
         *admin_routes(store, node.live, relay.feed, settings, clock, restricted=restricted),
         *health_routes(_checks(relay, broker)),
     ]

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib import import_module
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,6 +21,8 @@ from relay.limits.door import Door
 from relay.logs import configure
 from relay.process import keep_memory_together
 from relay.settings import Settings
+from relay.web.fast.http import FastHttp
+from relay.web.fast.websocket import FastWebSocket
 from relay.web.hardening import (
     HEAD_BYTES_MAX,
     HardenedConfig,
@@ -51,7 +54,20 @@ def serve_on(
         # Below a warning they log every frame, chunk and row, and these hold what people say.
         logging.getLogger(name).setLevel(logging.WARNING)
     keep_memory_together()
-    asyncio.run(_serve(settings, listener, ready))
+    with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
+        runner.run(_serve(settings, listener, ready))
+
+
+def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop: libuv's where there is one, which does less in Python."""
+    if settings.fast_path == "off":
+        return None
+    try:
+        uvloop = import_module("uvloop")
+    except ImportError:  # there is none for Windows
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _serve(
@@ -59,7 +75,8 @@ async def _serve(
 ) -> None:
     try:
         async with open_relay(settings) as relay, _metrics_served(relay, settings):
-            config = server_config(relay.app, settings.trusted_proxies, relay.door)
+            fast = settings.fast_path == "on"
+            config = server_config(relay.app, settings.trusted_proxies, relay.door, fast=fast)
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
@@ -80,11 +97,16 @@ async def _serve(
 
 
 def server_config(
-    app: ASGIApp, trusted_proxies: Sequence[str] = (), door: Door | None = None
+    app: ASGIApp,
+    trusted_proxies: Sequence[str] = (),
+    door: Door | None = None,
+    *,
+    fast: bool = False,
 ) -> uvicorn.Config:
     """Return how uvicorn is run. The reasons are in docs/architecture.md.
 
-    `door` counts the connections; None: whoever wants to may connect.
+    `door` counts the connections; None: whoever wants to may connect. `fast` offers the
+    application its sockets: see `relay.web.fast`.
 
     From `trusted_proxies`, `X-Forwarded-For` and `X-Forwarded-Proto` say who calls; from
     everybody else they are ignored, for whoever is locked out would only make up another.
@@ -92,9 +114,9 @@ def server_config(
     config = HardenedConfig(
         app,
         lifespan="off",
-        http=HardenedHttp,
+        http=FastHttp if fast else HardenedHttp,
         h11_max_incomplete_event_size=2 * HEAD_BYTES_MAX,  # ours is the limit that says why
-        ws=HardenedWebSocket,
+        ws=FastWebSocket if fast else HardenedWebSocket,
         ws_max_size=SUMMARY_FRAME_BYTES_MAX,
         ws_per_message_deflate=False,
         ws_ping_interval=10.0,

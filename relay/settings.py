@@ -250,6 +250,12 @@ class Settings:
             "`on`: an OpenTelemetry span for each stream; where to, the standard `OTEL_*` say."
         ),
     )
+    fast_path: OnOff = field(
+        default="on",
+        metadata=_about(
+            "`off`: every frame and event goes through ASGI and asyncio's own event loop; slower."
+        ),
+    )
     revocation_seconds: float = _setting(
         2.0,
         "How often the database is asked whether what is in use was revoked.",

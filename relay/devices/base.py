@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -80,8 +80,13 @@ class DeviceProtocol(Protocol):
     """Whether a device of this kind comes back with `Last-Event-ID`."""
 
     def encode(self, entry: Entry, view: StreamView) -> bytes:
-        """Return the SSE frames for one entry; empty where it is not shown.
+        """Return the SSE frames for one entry; empty where it is not shown."""
+        ...
 
-        Called once per entry and device protocol, however many subscribers there are.
+    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+        """Return what encodes the entries of one stream, as `encode` does.
+
+        Called once per entry and device protocol, however many subscribers there are. What is the
+        same in all of a stream's events is made only once.
         """
         ...

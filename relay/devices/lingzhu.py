@@ -10,6 +10,7 @@ There is no resume; when the user speaks again the platform sends a new request.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from relay.devices.base import Ask, StreamView
@@ -46,6 +47,19 @@ class LingzhuProtocol:
                 return _end(entry, view)
             case _:
                 assert_never(entry.kind)
+
+    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+        """See `DeviceProtocol.encoder`."""
+        place = '"answer_stream":' + jsontext.quote_ascii("\0")
+        head, _, tail = _answer("\0", view).decode("ascii").partition(place)
+        head += '"answer_stream":'
+
+        def encode(entry: Entry) -> bytes:
+            if entry.kind is EntryKind.CHUNK and entry.content and entry.part is None:
+                return f"{head}{jsontext.quote_ascii(entry.content)}{tail}".encode("ascii")
+            return self.encode(entry, view)
+
+        return encode
 
     def encode_error(self, code: str, *, conversation_id: str, agent_id: str, lang: str) -> bytes:
         """Return a whole answer for an error before there is a stream.

@@ -15,6 +15,7 @@ client that reconnects sends the last id as `Last-Event-ID` and goes on behind i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from relay.devices.base import StreamView
@@ -39,6 +40,21 @@ class PlainProtocol:
         data: dict[str, JsonValue] = {"type": kind, "session_id": view.stream_id, **rest}
         position = format_position(Position(view.epoch, entry.offset))
         return sse.encode_event(jsontext.dumps_ascii(data), id=position)
+
+    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+        """See `DeviceProtocol.encoder`."""
+        stream = f'"stream_chunk","session_id":{jsontext.quote_ascii(view.stream_id)}'
+
+        def encode(entry: Entry) -> bytes:
+            if entry.kind is not EntryKind.CHUNK or entry.part is not None:
+                return self.encode(entry, view)
+            content = jsontext.quote_ascii(entry.content)
+            return (
+                f"id: {view.epoch}.{entry.offset}\n"
+                f'data: {{"type":{stream},"sequence":{entry.sequence},"content":{content}}}\n\n'
+            ).encode("ascii")
+
+        return encode
 
     def encode_reset(self, view: StreamView) -> bytes:
         """Return what a reader is told before it is sent everything once more.

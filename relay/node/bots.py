@@ -6,14 +6,14 @@ streams, whatever order the network closes them in.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 import structlog
 
 from relay.broker.base import Letter
 from relay.devices.base import StreamView
-from relay.node.owner import Stored
+from relay.node.owner import AckNext, Stored
 from relay.node.turns import LegacyTurns
 from relay.protocol.events import (
     Abort,
@@ -107,6 +107,10 @@ class StreamPort(Protocol):
         """Take one message; returns what to await before the next one, if anything."""
         ...
 
+    def receive_next(self, chunks: Sequence[Chunk], now: float) -> Awaitable[None] | None:
+        """Take chunks that came together; returns what to await before the next message."""
+        ...
+
     def note_refusal(self, refusal: Refused, now: float) -> None:
         """Keep for the trace why something of the bot was not taken."""
         ...
@@ -188,6 +192,23 @@ class BotLink:
         if not self.current or stream_id is None:
             return None
         return self._host.stream_of(self.bot_id, stream_id)
+
+    def takes_chunks(self, stream_id: str) -> bool:
+        """Whether chunks of this stream may go to `receive_chunks`: it is open, and here."""
+        stream = self._host.stream_of(self.bot_id, stream_id) if self.current else None
+        return stream is not None and stream.closed is None
+
+    def receive_chunks(self, stream_id: str, chunks: Sequence[Chunk]) -> Awaitable[None] | None:
+        """Take numbered chunks that came together, as `receive` takes each of them.
+
+        Returns what to await before the next message. Only where `takes_chunks` says so.
+        """
+        stream = self._host.stream_of(self.bot_id, stream_id)
+        assert stream is not None
+        now = self._host.now()
+        if self._turns is not None:
+            self._turns.heard(stream_id, now)
+        return stream.receive_next(chunks, now)
 
     def started(self, bot_stream_key: str) -> None:
         """2.0.x begins to answer the oldest question that has no key yet.
@@ -291,9 +312,13 @@ class BotLink:
         self.send(Command(letter.stream_id, payload, credit, str(voucher)))
 
 
-def answer(link: BotLink, stored: Stored, stream_id: str, reaction: Ack | Nack | Refuse) -> None:
-    """Tell the bot about one message of a stream."""
+def answer(
+    link: BotLink, stored: Stored, stream_id: str, reaction: Ack | AckNext | Nack | Refuse
+) -> None:
+    """Tell the bot about one message of a stream, or about chunks that came together."""
     match reaction:
+        case AckNext(_, last):
+            link.send(Acked(stream_id, last, *stored, last - reaction.first + 1))
         case Ack():
             link.send(Acked(stream_id, reaction.sequence, *stored))
         case Nack():

@@ -42,7 +42,15 @@ from relay.wire.facts import read_facts, write_facts, write_summary
 FACTS, SUMMARY = "facts", "summary"
 """The notes beside the log that the owner itself keeps there."""
 
-Reaction = Ack | Nack | Refuse | Finish | Amend
+
+class AckNext(NamedTuple):
+    """Tell the bot that these neighbouring sequences are stored."""
+
+    first: int
+    last: int
+
+
+Reaction = Ack | AckNext | Nack | Refuse | Finish | Amend
 """What is left of the effects once the log is written: something to tell somebody."""
 
 
@@ -60,11 +68,11 @@ class Stored(NamedTuple):
 class _Decision(NamedTuple):
     """What the receiver decided on one message, and how much is stored once it is done."""
 
-    effects: Sequence[Effect]
+    effects: Sequence[Effect | AckNext]
     now: float
     stored: Stored
-    message: Message | None
-    """What it was about; None where a timer was due."""
+    messages: Sequence[Message]
+    """What it was about; nothing where a timer was due."""
     facts: Facts | None
     """What the log does not say by then, where that has changed."""
 
@@ -161,6 +169,48 @@ class StreamOwner:
             return None if self._worker is None else asyncio.shield(self._worker)
         return self._perform([Append(())], now, None)
 
+    def receive_next(
+        self, chunks: Sequence[Chunk], now: float
+    ) -> tuple[bool, Awaitable[None] | None]:
+        """Take chunks in their order all at once, where nothing else is under way.
+
+        Returns whether they were taken, and what to await. Where they were not, nothing has
+        changed, and they go through `receive`.
+        """
+        if self.dead or self._worker is not None or self._notes or self.receiver.has_news:
+            return False, None
+        entries = self.receiver.receive_next(chunks, now)
+        if entries is None:
+            return False, None
+        offset = self._written + 1
+        self._written += len(entries)
+        acked = AckNext(entries[0].sequence or 0, entries[-1].sequence or 0)
+        try:
+            pending = self._log.append(self.stream_id, self.fence, offset, entries, (), NO_NOTES)
+        except (BrokerError, UnknownStream) as error:
+            self._last = self._write_of(entries, acked, chunks, offset, now)
+            self._die(error)
+            return True, None
+        if pending is not None:
+            self._last = self._write_of(entries, acked, chunks, offset, now)
+            return True, self._await(pending, self._last.decision, 1)
+        # Nothing is held, so nothing is early and all of the credit is free.
+        self.stored = Stored(acked.last + 1, (), self.receiver.credit)
+        self._react(acked, now)
+        return True, None
+
+    def _write_of(
+        self,
+        entries: Sequence[Entry],
+        acked: AckNext,
+        chunks: Sequence[Chunk],
+        offset: int,
+        now: float,
+    ) -> _Write:
+        effects = (Append(tuple(entries)), acked)
+        decision = _Decision(effects, now, _stored(self.receiver), tuple(chunks), None)
+        return _Write(decision, offset, entries, (), is_first=True)
+
     def handle_timer(self, now: float) -> Awaitable[None] | None:
         """Let the receiver do what is due."""
         if self.dead:
@@ -175,7 +225,8 @@ class StreamOwner:
             effects = (Append(()), *effects)
         if not effects:
             return None
-        decision = _Decision(effects, now, _stored(self.receiver), message, facts)
+        messages = () if message is None else (message,)
+        decision = _Decision(effects, now, _stored(self.receiver), messages, facts)
         if self._worker is not None:
             self._waiting.append(decision)
             return asyncio.shield(self._worker)
@@ -183,13 +234,18 @@ class StreamOwner:
         while at < len(effects):
             at, pending = self._step(decision, at)
             if pending is not None:
-                self._worker = asyncio.get_running_loop().create_task(
-                    self._go_on(pending, decision, at), context=Context()
-                )
-                return asyncio.shield(self._worker)
+                return self._await(pending, decision, at)
         if not self.dead:
             self.stored = decision.stored
         return None
+
+    def _await(
+        self, pending: Awaitable[None], decision: _Decision, at: int
+    ) -> Awaitable[None] | None:
+        self._worker = asyncio.get_running_loop().create_task(
+            self._go_on(pending, decision, at), context=Context()
+        )
+        return asyncio.shield(self._worker)
 
     def _step(self, decision: _Decision, at: int) -> tuple[int, Awaitable[None] | None]:
         """Perform one reaction, or one write of all that is to be written before the next."""
@@ -203,7 +259,7 @@ class StreamOwner:
                     entries.extend(effect.entries)
                 case Hold():
                     held.append(effect.chunk)
-                case Ack() | Nack() | Refuse() | Finish() | Amend():
+                case Ack() | AckNext() | Nack() | Refuse() | Finish() | Amend():
                     if at == start:
                         self.stored = decision.stored
                         self._react(effect, decision.now)
@@ -300,18 +356,27 @@ class StreamOwner:
         The snapshot of its successor tells whether the write that failed has happened.
         """
         last = self._last
-        found = [_unsaid(decision, is_stored=False) for decision in self._waiting]
+        found: list[Unsaid] = []
         if last is not None and last.is_first:
             is_stored = snapshot is not None and last.happened(snapshot)
-            found.insert(0, _unsaid(last.decision, is_stored=is_stored))
-        return [one for one in found if one is not None]
+            found += _unsaid(last.decision, is_stored=is_stored)
+        for decision in self._waiting:
+            found += _unsaid(decision, is_stored=False)
+        return found
 
 
-def _unsaid(decision: _Decision, *, is_stored: bool) -> Unsaid | None:
-    if decision.message is None:
-        return None  # of a timer, which will be due again
+def _unsaid(decision: _Decision, *, is_stored: bool) -> list[Unsaid]:
+    """Return the messages of a decision: none of a timer, which will be due again."""
     acks = [effect for effect in decision.effects if isinstance(effect, Ack)]
-    return Unsaid(decision.message, decision.now, acks, is_stored)
+    return [
+        Unsaid(
+            message,
+            decision.now,
+            acks or [Ack(message.sequence)] if isinstance(message, Chunk) else acks,
+            is_stored,
+        )
+        for message in decision.messages
+    ]
 
 
 def _stored(receiver: StreamReceiver) -> Stored:

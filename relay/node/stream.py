@@ -11,7 +11,7 @@ from relay.broker.base import LogSnapshot, Notes, StreamLog, StreamMeta, settle
 from relay.errors import UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
-from relay.node.owner import Reaction, StreamOwner, Unsaid
+from relay.node.owner import AckNext, Reaction, StreamOwner, Unsaid
 from relay.node.readership import Readership
 from relay.node.record import BOT, EVENTS, StreamRecord
 from relay.node.tracer import TraceRow
@@ -161,6 +161,18 @@ class NodeStream:
         self._moved(self)
         return pending
 
+    def receive_next(self, chunks: Sequence[Chunk], now: float) -> Awaitable[None] | None:
+        """Take chunks that came together; returns what to await before the next message."""
+        if self.command:
+            self.heard()
+        taken, pending = self.owner.receive_next(chunks, now)
+        if taken:
+            # They only move the idle deadline, and later: `Deadlines` finds that out by itself.
+            return pending
+        for chunk in chunks:
+            pending = self.receive(chunk, now) or pending
+        return pending
+
     def note_refusal(self, refusal: Refused, now: float) -> None:
         """Keep for the trace why something of the bot was not taken: else it only seems lost."""
         if self._refusals_noted < REFUSALS_NOTED_MAX:
@@ -189,8 +201,11 @@ class NodeStream:
     def react(self, reaction: Reaction, now: float) -> None:
         """Perform an effect that is not a write."""
         match reaction:
-            case Ack() | Nack() | Refuse():
-                if isinstance(reaction, Ack):
+            case Ack() | AckNext() | Nack() | Refuse():
+                if isinstance(reaction, AckNext):
+                    sequences = range(reaction.first, reaction.last + 1)
+                    self.record.acked_at.update(dict.fromkeys(sequences, self._now()))
+                elif isinstance(reaction, Ack):
                     self._note_ack(reaction)
                 if self.link is not None:
                     answer(self.link, self.owner.stored, self.stream_id, reaction)

@@ -7,7 +7,7 @@ everything since its cursor in one go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -31,22 +31,28 @@ READ_ENTRIES_MAX = 1024
 class Encodings:
     """The entries of one stream as one device protocol writes them: each encoded once."""
 
-    __slots__ = ("_device", "_encoded", "_view")
+    __slots__ = ("_encode_new", "_encoded", "_last", "_last_key")
 
     def __init__(self, device: DeviceProtocol, view: StreamView) -> None:
-        self._device = device
-        self._view = view
+        self._encode_new = device.encoder(view)
         self._encoded: dict[int, bytes] = {}
+        self._last = b""
+        self._last_key = (0, 0)
 
     def join(self, entries: Sequence[Entry]) -> bytes:
         """Return the frames of all these entries."""
-        frames: list[bytes] = []
-        for entry in entries:
-            frame = self._encoded.get(entry.offset)
-            if frame is None:
-                frame = self._encoded[entry.offset] = self._device.encode(entry, self._view)
-            frames.append(frame)
-        return b"".join(frames)
+        key = (entries[0].offset, entries[-1].offset)
+        if key != self._last_key:
+            # Readers who are up to date all ask for the same entries, one after the other.
+            self._last = b"".join(map(self._encode, entries))
+            self._last_key = key
+        return self._last
+
+    def _encode(self, entry: Entry) -> bytes:
+        frame = self._encoded.get(entry.offset)
+        if frame is None:
+            frame = self._encoded[entry.offset] = self._encode_new(entry)
+        return frame
 
 
 class Batch(Struct, frozen=True, gc=False):
@@ -89,7 +95,9 @@ class Subscription:
         self._left = left
         self._away_since: float | None = None
         self._news = asyncio.Event()
-        self._unwatch = log.watch(view.stream_id, self._news.set)
+        self.on_news: Callable[[], None] = self._news.set
+        """Called within the append: it may only note that there is something to `poll`."""
+        self._unwatch = log.watch(view.stream_id, self._wake)
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -113,17 +121,43 @@ class Subscription:
         while True:
             # Cleared before the read: what is appended after the read sets it again.
             self._news.clear()
-            view = self.view
-            read = self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
+            entries = await self._settled(self._read())
+            if entries:
+                return self._advance(entries)
+            await self._news.wait()
+
+    def poll(self) -> Awaitable[Batch | None] | Batch | None:
+        """Return everything since the cursor, None where there is nothing. One at a time.
+
+        Raises as `next` does, at once or when it is awaited.
+        """
+        read = self._read()
+        if isinstance(read, list):  # asked first: to ask for an `Awaitable` takes a microsecond
+            return self._advance(read) if read else None
+        return self._fetch(read)
+
+    async def _fetch(self, read: Awaitable[Sequence[Entry]] | Sequence[Entry]) -> Batch | None:
+        entries = await self._settled(read)
+        return self._advance(entries) if entries else None
+
+    def _read(self) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
+        view = self.view
+        return self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
+
+    async def _settled(self, read: Awaitable[Sequence[Entry]] | Sequence[Entry]) -> Sequence[Entry]:
+        """Return what is read, waiting for a broker that is away."""
+        while True:
             try:
                 entries = await settle(read)
             except BrokerUnavailable:
                 await self._wait_for_broker()
+                read = self._read()
                 continue
             self._away_since = None
-            if entries:
-                return self._advance(entries)
-            await self._news.wait()
+            return entries
+
+    def _wake(self) -> None:
+        self.on_news()
 
     async def _wait_for_broker(self) -> None:
         """Let a device wait, with the shell's keep-alives, for a broker that does not answer.

@@ -5,6 +5,8 @@ Also keeps the answer as the device has it, because a repair is only exact behin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
@@ -36,6 +38,21 @@ class EntryWriter:
         return self._entry(
             EntryKind.CHUNK, chunk.at, chunk.content, sequence=chunk.sequence, part=chunk.part
         )
+
+    @property
+    def between_characters(self) -> bool:
+        """Whether no half of a character waits for its other half."""
+        return not self._carry
+
+    def chunks(self, contents: Sequence[str], first: int, at: float) -> list[Entry]:
+        """Write well-formed texts of neighbouring sequences, arrived together, nothing waiting."""
+        self.prefix.extend(contents)
+        offset = self.next_offset
+        self.next_offset += len(contents)
+        return [
+            Entry(number, EntryKind.CHUNK, at, content, first + number - offset)
+            for number, content in enumerate(contents, offset)
+        ]
 
     def repair(self, text: str, at: float) -> Entry:
         """Write text that a summary supplied."""

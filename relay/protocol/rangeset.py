@@ -75,6 +75,15 @@ class RangeSet:
         self._count += 1
         return True
 
+    def extend(self, count: int) -> None:
+        """Add the next `count` numbers above the highest, or the first ones."""
+        if self._lasts:
+            self._lasts[-1] += count
+        else:
+            self._firsts.append(0)
+            self._lasts.append(count - 1)
+        self._count += count
+
     def ranges(self) -> Ranges:
         """Return the members as inclusive ranges."""
         return tuple(zip(self._firsts, self._lasts, strict=True))

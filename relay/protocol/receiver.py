@@ -33,6 +33,7 @@ from relay.protocol.events import (
     Summary,
 )
 from relay.protocol.facts import NOTHING, Facts, facts_of, recall
+from relay.protocol.in_order import take_in_order
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges, RangeSet
 from relay.protocol.report import Disagreement, LossReport
@@ -173,6 +174,14 @@ class StreamReceiver:
                 return self._overlap(now)
             case _:
                 assert_never(message)
+
+    def receive_next(self, chunks: Sequence[Chunk], now: float) -> list[Entry] | None:
+        """Take chunks that come in their order into a stream without a gap.
+
+        Returns what to append; then each is to be acknowledged. None where anything is unusual:
+        nothing has changed then, and the chunks go through `receive`.
+        """
+        return take_in_order(self._state, chunks, now)
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` has something to do; None once the stream is finished."""

@@ -7,6 +7,7 @@ a chunk that was merely overtaken.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -127,6 +128,18 @@ class Sequencer:
             released.append(follower)
             self.next += 1
         return Verdict.READY, released
+
+    @property
+    def unbroken(self) -> bool:
+        """Whether nothing is held and the last number was not given up."""
+        return not self._held and self.accepted.highest == self.next - 1
+
+    def take_next(self, contents: Sequence[str]) -> None:
+        """Release the chunks of the next numbers at once. Only while `unbroken`."""
+        first = self.next
+        self.accepted.extend(len(contents))
+        self._contents.update(enumerate(contents, first))
+        self.next = first + len(contents)
 
     def hold(self, chunk: HeldChunk) -> None:
         """Hold a new early chunk whatever it costs: what is held is about to be released."""

@@ -32,6 +32,7 @@ from relay.wire.bot import (
     decode,
     encode,
 )
+from relay.wire.chunk_frame import chunk_receipt
 from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso
 
@@ -50,7 +51,15 @@ SDK_CHARS_MAX = 64
 class CableTransport:
     """The node's way to a bot: one subscription on one socket."""
 
-    __slots__ = ("_clock", "_identifier", "_outbox", "_protocol", "_second", "_timestamp")
+    __slots__ = (
+        "_clock",
+        "_identifier",
+        "_outbox",
+        "_protocol",
+        "_receipt",
+        "_second",
+        "_timestamp",
+    )
 
     def __init__(self, outbox: Outbox, identifier: str, *, protocol: int, clock: Clock) -> None:
         self._outbox = outbox
@@ -59,15 +68,20 @@ class CableTransport:
         self._clock = clock
         self._second = -1
         self._timestamp = ""
+        self._receipt = ("", "", "", "")
 
     def send(self, message: Outbound) -> None:
         """Queue one message. Never blocks, never raises.
 
         A cumulative `ack` replaces one of the same stream that is not written yet.
         """
-        if self._protocol >= RELIABLE and isinstance(message, Acked):
-            self._outbox.put_latest(message.stream_id, partial(self._render, message))
-            return
+        if isinstance(message, Acked):
+            if self._protocol >= RELIABLE:
+                self._outbox.put_latest(message.stream_id, partial(self._render, message))
+                return
+            if message.sequence is not None:
+                self._outbox.put_all(self._receipts(message, message.sequence))
+                return
         frame = self._render(message)
         if frame:
             self._outbox.put(frame)
@@ -75,6 +89,15 @@ class CableTransport:
     def close(self, reason: str, *, reconnect: bool) -> None:
         """Close the socket behind what is queued. Never blocks."""
         self._outbox.close(cable.disconnect(reason, reconnect=reconnect))
+
+    def _receipts(self, message: Acked, last: int) -> list[str]:
+        """Return `chunk_received` frames. They differ in nothing but their number."""
+        now_iso = self._now_iso()
+        if self._receipt[:2] != (message.stream_id, now_iso):
+            parts = chunk_receipt(self._identifier, message.stream_id, now_iso)
+            self._receipt = (message.stream_id, now_iso, *parts)
+        _, _, head, tail = self._receipt
+        return [f"{head}{number}{tail}" for number in range(last - message.count + 1, last + 1)]
 
     def _render(self, message: Outbound) -> str:
         payload = encode(message, self._protocol, now_iso=self._now_iso())
@@ -92,31 +115,31 @@ class CableTransport:
 class BotChannel:
     """A bot's confirmed subscription."""
 
-    __slots__ = ("_link", "_transport")
+    __slots__ = ("_transport", "link")
 
     def __init__(self, link: BotLink, transport: CableTransport) -> None:
-        self._link = link
+        self.link = link
         self._transport = transport
 
     async def perform(self, payload: Mapping[str, JsonValue]) -> None:
         """Act on one message of the bot."""
         try:
-            message = decode(payload, must_number=self._link.protocol >= RELIABLE)
+            message = decode(payload, must_number=self.link.protocol >= RELIABLE)
         except PayloadRefused as error:
             refusal = Refused(error.stream_id, error.sequence, error.code, error.message)
-            self._link.refuse(refusal)
+            self.link.refuse(refusal)
             return
         match message:
             case StreamMessage():
-                await self._link.receive(message)
+                await self.link.receive(message)
             case Started(bot_stream_key):
-                self._link.started(bot_stream_key)
+                self.link.started(bot_stream_key)
             case Resume():
-                await self._link.resume(message)
+                await self.link.resume(message)
             case Ping():
                 self._transport.send(Pong())
             case StatusQuery():
-                self._transport.send(self._link.status())
+                self._transport.send(self.link.status())
             case LogLine(level, text):
                 self._transport.send(LogEcho(level, text))
             case ExecuteCommand(command):
@@ -130,7 +153,7 @@ class BotChannel:
 
     async def close(self) -> None:
         """The bot is not reachable here any more."""
-        self._link.detach()
+        self.link.detach()
 
 
 async def open_bot_channel(

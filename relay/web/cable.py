@@ -1,9 +1,10 @@
 """`WS /cable`: ActionCable for bots (BotChannel) and workers (RokidStreamChannel).
 
-A socket has two tasks: the endpoint's own writes what the outbox gathered, the other reads,
-decodes and acts on one frame after the other. So the frames of one connection are handled in
-the order in which they came (the reference's thread pool reordered them), a socket whose
-reader is busy is not read, and whichever task ends first ends the connection.
+The frames of one connection are handled in the order in which they came (the reference's thread
+pool reordered them), and a socket whose frames wait is not read. Where the server offers the
+socket itself, `relay.web.fast` reads and writes it. By ASGI a socket has two tasks: the endpoint's
+own writes what the outbox gathered, the other acts on one frame after the other, and whichever
+ends first ends the connection.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from starlette.types import Receive, Scope, Send
 from relay.clock import Clock
 from relay.errors import StoreError
 from relay.limits.allowance import Allowance
-from relay.limits.budget import Budget
 from relay.limits.gate import Gate, Permit
 from relay.limits.refusal import Kind, Refusal
 from relay.logs import get_logger
@@ -28,7 +28,10 @@ from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, 
 from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.connection import Connection, holder_of, names_of
-from relay.web.outbox import OUTBOX_MAX_BYTES, Outbox
+from relay.web.fast.cable_socket import serve_socket
+from relay.web.fast.passes import Passes
+from relay.web.fast.websocket import socket_in
+from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from relay.wire import cable
 
 _logger = get_logger(__name__)
@@ -38,10 +41,6 @@ CLOSE_NORMAL = 1000
 
 FRAMES_PER_TURN = 256
 """After so many frames without a pause the other sockets get their turn: about 10 ms of work."""
-
-ANSWERS_MAX_BYTES = OUTBOX_MAX_BYTES // 2
-"""A socket that has so much to read yet is not read from: whoever only writes slows itself down,
-and the other half of the outbox stays for what others have to tell it."""
 
 QUERY_FIELDS_MAX = 16
 
@@ -61,6 +60,7 @@ class CableEndpoint:
         ping_seconds: float,
         callers: Callers,
         gate: Gate | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self._channels = channels
         self._directory = directory
@@ -69,6 +69,7 @@ class CableEndpoint:
         self._ping_s = ping_seconds
         self._callers = callers
         self._gate = gate or Gate(Allowance())
+        self._passes = passes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket from its upgrade to its close."""
@@ -102,7 +103,21 @@ class CableEndpoint:
             await _dismiss(send, farewell)
             return
         budget = self._gate.budget(holder_of(caller), client_address(scope), self._clock.now())
-        await self._serve(caller, budget, receive, send)
+        names = names_of(caller)
+        outbox = Outbox(too_slow=cable.disconnect("too_slow", reconnect=True), names=names)
+        connection = Connection(caller, self._channels, outbox, budget, self._clock.now)
+        socket = socket_in(scope)
+        outbox.put(cable.welcome())
+        heartbeat = Heartbeat(outbox, self._clock, self._ping_s)
+        try:
+            with self._callers.enter(caller, outbox):
+                if socket is None or self._passes is None:
+                    await _serve(connection, outbox, names, receive, send)
+                else:
+                    await serve_socket(socket, connection, outbox, names, self._passes)
+        finally:
+            heartbeat.stop()
+            await connection.close()
 
     async def _authenticate(self, scope: Scope) -> Caller | None:
         """Find out who calls, as wire.md 1.1 orders it: a wrong value never falls through."""
@@ -123,32 +138,6 @@ class CableEndpoint:
             bot = await self._directory.bot_by_token(authorization)
             return bot or await self._directory.access_key(authorization)
         return None
-
-    async def _serve(self, caller: Caller, budget: Budget, receive: Receive, send: Send) -> None:
-        too_slow = cable.disconnect("too_slow", reconnect=True)
-        outbox = Outbox(_writer(send), too_slow=too_slow, names=names_of(caller))
-        connection = Connection(caller, self._channels, outbox, budget, self._clock.now)
-        outbox.put(cable.welcome())
-        heartbeat = Heartbeat(outbox, self._clock, self._ping_s)
-        # A context of its own: what this task logs must not carry another request's names.
-        reader = asyncio.create_task(
-            _read(receive, connection, outbox, names_of(caller)), context=Context()
-        )
-        # A reader that ended has seen the socket go: nothing can be written to it any more.
-        reader.add_done_callback(lambda _: outbox.abandon())
-        try:
-            with self._callers.enter(caller, outbox):
-                taken = await outbox.run()
-            # Not to a socket that took no more: the close frame would wait as long as the others.
-            if taken and not reader.done():
-                await _close(send)
-        finally:
-            heartbeat.stop()
-            reader.cancel()
-            try:
-                await asyncio.wait([reader])
-            finally:
-                await connection.close()
 
 
 class Heartbeat:
@@ -173,6 +162,28 @@ class Heartbeat:
         self._last = max(self._last + 1, int(self._clock.now()))
         self._outbox.put(cable.ping(self._last))
         self._timer = asyncio.get_running_loop().call_later(self._every_s, self._beat)
+
+
+async def _serve(
+    connection: Connection,
+    outbox: Outbox,
+    names: Mapping[str, int],
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Read and write by ASGI, until the socket is gone or closed."""
+    # A context of its own: what this task logs must not carry another request's names.
+    reader = asyncio.create_task(_read(receive, connection, outbox, names), context=Context())
+    # A reader that ended has seen the socket go: nothing can be written to it any more.
+    reader.add_done_callback(lambda _: outbox.abandon())
+    try:
+        taken = await outbox.run(_writer(send))
+        # Not to a socket that took no more: the close frame would wait as long as the others.
+        if taken and not reader.done():
+            await _close(send)
+    finally:
+        reader.cancel()
+        await asyncio.wait([reader])
 
 
 async def _read(

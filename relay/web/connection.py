@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, assert_never
 
 from relay.limits.budget import Budget
 from relay.limits.gate import Holder
 from relay.logs import get_logger
-from relay.protocol.events import RefusalCode
+from relay.protocol.events import Chunk, RefusalCode
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.bot_channel import BotChannel
 from relay.web.channels import Channel, Channels
@@ -68,9 +68,9 @@ class Connection:
         self._server = cable.CableServer()
         self._open: dict[str, Channel] = {}
 
-    def charge(self, size: int) -> float:
-        """Pay for a frame of this many bytes. Returns how long not to read the next, in seconds."""
-        return self._budget.charge(1, size, self._now())
+    def charge(self, size: int, frames: int = 1) -> float:
+        """Pay for frames of this many bytes. Returns how long not to read the next, in seconds."""
+        return self._budget.charge(frames, size, self._now())
 
     async def receive(self, raw: str) -> None:
         """Act on one text frame. What a closing connection still receives is void."""
@@ -92,6 +92,28 @@ class Connection:
                     self._outbox.put(cable.refused(event))
                 case _:
                     assert_never(event)
+
+    def takes_chunks(self, identifier: str, stream_id: str) -> bool:
+        """Whether chunks of this stream may go to `receive_chunks`."""
+        channel = self._open.get(identifier)
+        return isinstance(channel, BotChannel) and channel.link.takes_chunks(stream_id)
+
+    def receive_chunks(
+        self, identifier: str, stream_id: str, chunks: Sequence[Chunk]
+    ) -> Awaitable[None] | None:
+        """Act on chunks of one stream that came together, as `receive` does on one frame each.
+
+        Returns what to await before the next frame.
+        """
+        channel = self._open[identifier]
+        if self._outbox.closing or not isinstance(channel, BotChannel):
+            return None
+        try:
+            return channel.link.receive_chunks(stream_id, chunks)
+        except Exception:
+            _logger.exception("message_failed", **self._names_of_message(stream_id, "stream_chunk"))
+            self._outbox.put(_system_error(identifier))
+            return None
 
     def refuse_binary(self) -> None:
         """Answer a binary frame: the protocol has none."""
@@ -131,21 +153,13 @@ class Connection:
         try:
             await channel.perform(payload)
         except Exception:
-            # A bug of ours: this message is lost, its neighbours are not. The answer has the
-            # shape in which the reference reports its own (wire.md 1.2), without internals.
-            stream_id, name = _id(payload.get("session_id")), verb(payload)[:ID_CHARS_MAX]
-            _logger.exception("message_failed", **self._names, stream_id=stream_id, verb=name)
-            self._outbox.put(
-                cable.message(
-                    event.identifier,
-                    {
-                        "type": "system-error",
-                        "message": "internal error",
-                        "channel": "",
-                        "action": "",
-                    },
-                )
-            )
+            # A bug of ours: this message is lost, its neighbours are not.
+            names = self._names_of_message(payload.get("session_id"), verb(payload))
+            _logger.exception("message_failed", **names)
+            self._outbox.put(_system_error(event.identifier))
+
+    def _names_of_message(self, stream_id: JsonValue, name: str) -> dict[str, JsonValue]:
+        return {**self._names, "stream_id": _id(stream_id), "verb": name[:ID_CHARS_MAX]}
 
     async def _subscribe(self, event: cable.Subscribe) -> None:
         channel: Channel | None = None
@@ -174,3 +188,14 @@ class Connection:
 
 def _id(given: JsonValue) -> str | None:
     return given[:ID_CHARS_MAX] if isinstance(given, str) else None
+
+
+def _system_error(identifier: str) -> str:
+    """The answer to what we could not act on, in the reference's shape, without internals.
+
+    Source: reference wire.md, 1.2.
+    """
+    return cable.message(
+        identifier,
+        {"type": "system-error", "message": "internal error", "channel": "", "action": ""},
+    )

@@ -8,7 +8,7 @@ let go, so that it costs a known amount of memory and nobody else's time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from relay.logs import get_logger
@@ -17,6 +17,10 @@ _logger = get_logger(__name__)
 
 OUTBOX_MAX_BYTES = 1_048_576
 """Queued and unwritten bytes of one socket (AnyCable's `max_pending` is the same 1 MiB)."""
+
+ANSWERS_MAX_BYTES = OUTBOX_MAX_BYTES // 2
+"""A socket that has so much to read yet is not read from: whoever only writes slows itself down,
+and the other half of the outbox stays for what others have to tell it."""
 
 CLOSE_TIMEOUT_S = 5.0
 """How long the last frames of a socket that is being closed may take."""
@@ -33,34 +37,31 @@ Frame = str | Callable[[], str]
 class Outbox:
     """The frames of one socket, in order.
 
-    `send` writes one text frame and blocks while the socket's own buffer is full; `too_slow`
-    is the farewell frame for a socket that let `max_bytes` pile up, `names` whose socket it is.
+    One writer empties it: `run`, or whoever sets `on_news` and then calls `take` and `written`.
+    `too_slow` is the farewell frame for a socket that let `max_bytes` pile up, `names` whose
+    socket it is.
     """
 
     __slots__ = (
         "_bytes",
         "_closing",
-        "_deadline",
         "_drained",
         "_frames",
         "_latest",
         "_max_bytes",
         "_names",
-        "_send",
         "_too_slow",
-        "_wake",
         "_writing",
+        "on_news",
     )
 
     def __init__(
         self,
-        send: Callable[[str], Awaitable[None]],
         *,
         too_slow: str,
         max_bytes: int = OUTBOX_MAX_BYTES,
         names: Mapping[str, int] = NOBODY,
     ) -> None:
-        self._send = send
         self._names = names
         self._too_slow = too_slow
         self._max_bytes = max_bytes
@@ -68,10 +69,10 @@ class Outbox:
         self._latest: dict[str, int] = {}
         self._bytes = 0
         self._closing = False
-        self._deadline: asyncio.Timeout | None = None
-        self._wake: asyncio.Future[None] | None = None
         self._drained: list[asyncio.Future[None]] = []
         self._writing: list[asyncio.Future[None]] = []
+        self.on_news: Callable[[], None] | None = None
+        """Called whenever there is something to write, or to close."""
 
     @property
     def closing(self) -> bool:
@@ -85,7 +86,11 @@ class Outbox:
 
     def put(self, frame: str) -> None:
         """Queue one frame. Ignored once the outbox is closing."""
-        self._add(frame, len(frame))
+        self._add((frame,), len(frame))
+
+    def put_all(self, frames: Sequence[str]) -> None:
+        """Queue frames in their order. Ignored once the outbox is closing."""
+        self._add(frames, sum(map(len, frames)))
 
     def put_latest(self, key: str, render: Callable[[], str]) -> None:
         """Queue a frame that states the newest of something, replacing one of the same key.
@@ -97,7 +102,7 @@ class Outbox:
             self._frames[place] = render
             return
         self._latest[key] = len(self._frames)
-        self._add(render, _RENDERED_BYTES)
+        self._add((render,), _RENDERED_BYTES)
 
     def close(self, farewell: str | None = None) -> None:
         """Write what is queued and `farewell`, then end `run`. Idempotent; never blocks."""
@@ -107,8 +112,6 @@ class Outbox:
             self._frames.append(farewell)
         self._closing = True
         self._notify()
-        if self._deadline is not None:
-            self._deadline.reschedule(asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S)
 
     def abandon(self) -> None:
         """The socket is gone: forget everything and end `run`."""
@@ -127,43 +130,64 @@ class Outbox:
         (self._drained if self._frames else self._writing).append(waiter)
         await waiter
 
-    async def run(self) -> bool:
-        """Write until closed. The one writer of the socket; to be run once.
+    def take(self) -> tuple[list[str], int]:
+        """Return what is queued, and what to call `written` with once the socket has it."""
+        frames, size = self._frames, self._bytes
+        self._frames, self._writing, self._drained = [], [*self._writing, *self._drained], []
+        self._latest.clear()
+        return [frame if isinstance(frame, str) else frame() for frame in frames], size
+
+    def written(self, size: int) -> None:
+        """What was taken is with the socket."""
+        self._bytes -= size
+        _release(self._writing)
+
+    def end(self) -> None:
+        """Nothing is written any more: let nobody wait for it."""
+        self._closing = True
+        self._frames.clear()
+        self._latest.clear()
+        _release(self._writing)
+        _release(self._drained)
+
+    async def run(self, send: Callable[[str], Awaitable[None]]) -> bool:
+        """Write until closed; to be run once. `send` writes a frame and waits for the socket.
 
         Returns whether the socket took everything; where it did not, nothing more can be written
         to it. No error where it broke: whoever reads from it notices first.
         """
+        loop = asyncio.get_running_loop()
+        news = asyncio.Event()
         try:
-            async with asyncio.timeout(
-                CLOSE_TIMEOUT_S if self._closing else None
-            ) as self._deadline:
+            async with asyncio.timeout(None) as deadline:
+
+                def wake() -> None:
+                    news.set()
+                    if self._closing and deadline.when() is None:
+                        deadline.reschedule(loop.time() + CLOSE_TIMEOUT_S)
+
+                self.on_news = wake
+                wake()
                 while True:
+                    news.clear()
                     while self._frames:
-                        await self._write()
+                        frames, size = self.take()
+                        for frame in frames:
+                            await send(frame)
+                        self.written(size)
                     if self._closing:
                         return True
-                    self._wake = asyncio.get_running_loop().create_future()
-                    await self._wake
+                    await news.wait()
         except TimeoutError:
             _logger.info("socket_abandoned", **self._names, reason="its last frames were not read")
         except OSError:
             pass
         finally:
-            self._closing = True
-            _release(self._writing)
-            _release(self._drained)
+            self.on_news = None
+            self.end()
         return False
 
-    async def _write(self) -> None:
-        frames, size = self._frames, self._bytes
-        self._frames, self._writing, self._drained = [], self._drained, []
-        self._latest.clear()
-        for frame in frames:
-            await self._send(frame if isinstance(frame, str) else frame())
-        self._bytes -= size
-        _release(self._writing)
-
-    def _add(self, frame: Frame, size: int) -> None:
+    def _add(self, frames: Iterable[Frame], size: int) -> None:
         if self._closing:
             return
         self._bytes += size
@@ -172,12 +196,12 @@ class Outbox:
             self._latest.clear()
             self.close(self._too_slow)
             return
-        self._frames.append(frame)
+        self._frames.extend(frames)
         self._notify()
 
     def _notify(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        if self.on_news is not None:
+            self.on_news()
 
 
 def _release(waiters: list[asyncio.Future[None]]) -> None:

@@ -19,6 +19,7 @@ from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.device import DeviceEndpoint
 from relay.web.event_stream import EventStreamEndpoint
+from relay.web.fast.passes import Passes
 from relay.web.metrics import metrics_route
 from relay.web.probe import probe_route
 from relay.web.sse import Responder
@@ -39,6 +40,7 @@ def web_routes(
     clock: Clock,
     binding: BindingDialogue | None = None,
     callers: Callers | None = None,
+    passes: Passes | None = None,
 ) -> list[Route | WebSocketRoute]:
     """Return the routes of bots, workers, glasses, plain readers and Prometheus."""
     ticket_s = settings.stream_max_seconds + settings.retention_seconds + TICKET_MARGIN_S
@@ -54,6 +56,7 @@ def web_routes(
         ping_seconds=settings.cable_ping_seconds,
         callers=callers or Callers(),
         gate=gate,
+        passes=passes,
     )
     events = EventStreamEndpoint(node, directory, tickets, responder)
     device = DeviceEndpoint(node, directory, responder, binding)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -15,6 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from relay.errors import RelayError
 from relay.logs import get_logger
+from relay.web.fast.http import FastHttp, Framing, stream_in
+from relay.web.fast.keep_alive import KeepAlive
+from relay.web.fast.live_response import LiveResponse
+from relay.web.fast.passes import Passes
 from relay.wire import sse
 
 if TYPE_CHECKING:
@@ -27,6 +32,8 @@ SEND_TIMEOUT_S = 5.0
 
 STREAM_MAX_AGE_S = 3_600.0
 """A response is ended after this, whatever happens: a half-open device must not stay for ever."""
+
+EVENT_STREAM: Mapping[str, str] = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 SSE_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-cache",
@@ -42,10 +49,13 @@ def stream_prelude(stream_id: str) -> bytes:
 class Responder:
     """Writes subscriptions as responses, and can end them all when the relay goes away."""
 
-    __slots__ = ("_drain_s", "_idle", "_keepalive_s", "_open")
+    __slots__ = ("_drain_s", "_framing", "_idle", "_keep_alive", "_keepalive_s", "_open", "_passes")
 
-    def __init__(self, *, keepalive_s: float, drain_s: float) -> None:
+    def __init__(self, *, keepalive_s: float, drain_s: float, passes: Passes | None = None) -> None:
         self._keepalive_s = keepalive_s
+        self._passes = passes
+        self._framing = Framing()
+        self._keep_alive: KeepAlive | None = None
         self._drain_s = drain_s
         self._open: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
@@ -85,29 +95,98 @@ class Responder:
         of the first event. `failure` makes the last words where the log cannot be read any more.
         """
         limit: asyncio.Timeout | None = None
+        stream = stream_in(scope) if self._passes is not None else None
         try:
-            response = EventSourceResponse(
-                _body(subscription, prelude, lead, failure),
-                headers={**SSE_HEADERS, **headers},
-                ping=self._keepalive_s,
-                ping_message_factory=_keepalive,
-                sep="\n",
-                send_timeout=SEND_TIMEOUT_S,
-                shutdown_grace_period=self._drain_s,
-            )
             async with asyncio.timeout(STREAM_MAX_AGE_S) as limit:
                 self._open.add(limit)
                 self._idle.clear()
-                await response(scope, receive, send)
+                if stream is not None:
+                    await self._write_live(
+                        stream, subscription, send, prelude, headers, lead, failure
+                    )
+                else:
+                    response = EventSourceResponse(
+                        _body(subscription, prelude, lead, failure),
+                        headers={**SSE_HEADERS, **headers},
+                        ping=self._keepalive_s,
+                        ping_message_factory=_keepalive,
+                        sep="\n",
+                        send_timeout=SEND_TIMEOUT_S,
+                        shutdown_grace_period=self._drain_s,
+                    )
+                    await response(scope, receive, send)
         except TimeoutError:
             # Of the age, of the drain, or sse-starlette's of one write; all say: let it go.
             _logger.info("device_let_go", **subscription.view.names)
+            if stream is not None:
+                stream.cut()
+                await _gone(receive)
         finally:
             if limit is not None:
                 self._open.discard(limit)
             if not self._open:
                 self._idle.set()
             subscription.close()
+
+    async def _write_live(
+        self,
+        stream: FastHttp,
+        subscription: Subscription,
+        send: Send,
+        prelude: bytes,
+        headers: Mapping[str, str],
+        lead: bytes,
+        failure: Callable[[RelayError], bytes],
+    ) -> None:
+        """The same response, without a task that waits for each of its events."""
+        head = {**EVENT_STREAM, **SSE_HEADERS, **headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in head.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send({"type": "http.response.body", "body": prelude, "more_body": True})
+        assert self._passes is not None
+        live = LiveResponse(
+            subscription,
+            stream,
+            passes=self._passes,
+            framing=self._framing,
+            lead=lead,
+            send_timeout_s=SEND_TIMEOUT_S,
+        )
+        quiet_no_more = self._keeping_alive().add(live)
+        last = b""
+        try:
+            if not stream.claim(live) or not await live.ended():
+                return
+        except RelayError as error:
+            last = _cut_off(subscription, error, failure)
+        finally:
+            quiet_no_more()
+            live.close()
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    def _keeping_alive(self) -> KeepAlive:
+        if self._keep_alive is None:
+            comment = self._framing.chunk_of(_keepalive().encode())
+            call_later = asyncio.get_running_loop().call_later
+            self._keep_alive = KeepAlive(comment, every_s=self._keepalive_s, call_later=call_later)
+        return self._keep_alive
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the server has noticed that a response was cut."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+
+def _cut_off(
+    subscription: Subscription, error: RelayError, failure: Callable[[RelayError], bytes]
+) -> bytes:
+    names = subscription.view.names
+    _logger.warning("device_cut_off", **names, reason=type(error).__name__)
+    return failure(error)
 
 
 async def _body(
@@ -121,9 +200,7 @@ async def _body(
         try:
             batch = await subscription.next()
         except RelayError as error:
-            names = subscription.view.names
-            _logger.warning("device_cut_off", **names, reason=type(error).__name__)
-            yield failure(error)
+            yield _cut_off(subscription, error, failure)
             return
         if batch.data:
             yield lead + batch.data

@@ -7,7 +7,7 @@ and what was said in between belongs to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,10 @@ class WorkerProtocol:
     def encode(self, _entry: Entry, _view: StreamView) -> bytes:
         """Return nothing: the shell makes objects of the entries themselves."""
         return b""
+
+    def encoder(self, _view: StreamView) -> Callable[[Entry], bytes]:
+        """See `DeviceProtocol.encoder`."""
+        return lambda _entry: b""
 
 
 class StreamChannel:

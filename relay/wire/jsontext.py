@@ -9,6 +9,7 @@ in one chunk and `\udd9e` in the next.
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring_ascii
 from typing import NoReturn
 
 import msgspec
@@ -54,6 +55,11 @@ def dumps_ascii(value: JsonValue) -> str:
     U+2029, U+0085, VT and FF as well. Raises ValueError for NaN and infinities.
     """
     return _ascii_encoder.encode(value)
+
+
+def quote_ascii(text: str) -> str:
+    """Return `dumps_ascii(text)`, several times as fast."""
+    return encode_basestring_ascii(text)
 
 
 def _decode(text: str | bytes) -> JsonValue:

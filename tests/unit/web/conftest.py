@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from tests.unit.web.fakes import Served, serving
 
 
-@pytest_asyncio.fixture
-async def web() -> AsyncIterator[Served]:
-    """The web layer with the short limits of `fakes.SETTINGS`."""
-    async with serving() as served:
+@pytest_asyncio.fixture(params=["on", "off"], ids=["fast", "plain"])
+async def web(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """The web layer with the short limits of `fakes.SETTINGS`, on both of its ways to a socket."""
+    async with serving(fast_path=request.param) as served:
         yield served

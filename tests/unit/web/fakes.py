@@ -22,6 +22,7 @@ from relay.node.tracer import Tracer, TraceRow
 from relay.server import server_config
 from relay.settings import Settings
 from relay.web.auth import BotIdentity, KeyIdentity
+from relay.web.fast.passes import Passes
 from relay.web.listener import listen
 from relay.web.routes import web_routes
 from relay.web.sse import Responder
@@ -220,10 +221,12 @@ async def serving(**changes: object) -> AsyncIterator[Served]:
         settings=settings,
         tracer=tracer,
     )
-    responder = Responder(keepalive_s=settings.keepalive_seconds, drain_s=0)
-    app = Starlette(routes=[*web_routes(node, directory, responder, settings, clock)])
+    passes = Passes(asyncio.get_running_loop().call_soon) if settings.fast_path == "on" else None
+    responder = Responder(keepalive_s=settings.keepalive_seconds, drain_s=0, passes=passes)
+    routes = web_routes(node, directory, responder, settings, clock, passes=passes)
+    app = Starlette(routes=[*routes])
     tracer.start()
-    async with running(app) as port:
+    async with running(app, fast=passes is not None) as port:
         base = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=base, timeout=5, trust_env=False) as http:
             yield Served(port, node, directory, responder, sink, http)
@@ -233,13 +236,13 @@ async def serving(**changes: object) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def running(app: Starlette) -> AsyncIterator[int]:
+async def running(app: Starlette, *, fast: bool = True) -> AsyncIterator[int]:
     """Run an application on a free port, by uvicorn's protocols as the relay configures them.
 
     Without `uvicorn.Server`, whose start and stop take 0.2 s and which test_app.py runs.
     """
     listener = listen("127.0.0.1", 0)
-    config = server_config(app)
+    config = server_config(app, fast=fast)
     config.load()
     state = ServerState()
 

@@ -241,7 +241,7 @@ class Written:
 
     def __init__(self, protocol: int) -> None:
         self.frames: list[JsonValue] = []
-        self.outbox = Outbox(self.send, too_slow="")
+        self.outbox = Outbox(too_slow="")
         self.transport = CableTransport(
             self.outbox, "I", protocol=protocol, clock=ManualClock(1_740_000_000.0)
         )
@@ -253,7 +253,7 @@ class Written:
     async def flush(self) -> list[JsonValue]:
         """Write all frames and return them."""
         self.outbox.close()
-        await self.outbox.run()
+        await self.outbox.run(self.send)
         return self.frames
 
 

@@ -124,9 +124,9 @@ async def test_a_ping_follows_the_clock_and_strictly_increases() -> None:
     async def send(frame: str) -> None:
         frames.append(frame)
 
-    outbox = Outbox(send, too_slow="")
+    outbox = Outbox(too_slow="")
     heartbeat = Heartbeat(outbox, ManualClock(1_740_000_000.9), 0.001)
-    writer = asyncio.create_task(outbox.run())
+    writer = asyncio.create_task(outbox.run(send))
     await eventually(lambda: len(frames) >= 3)
     heartbeat.stop()
     outbox.close()

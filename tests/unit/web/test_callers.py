@@ -15,7 +15,7 @@ class Socket:
 
     def __init__(self) -> None:
         self.frames: list[str] = []
-        self.outbox = Outbox(self.send, too_slow="")
+        self.outbox = Outbox(too_slow="")
 
     async def send(self, frame: str) -> None:
         self.frames.append(frame)
@@ -43,7 +43,7 @@ async def test_a_bot_is_told_that_its_token_is_of_no_use() -> None:
     newer = BotIdentity(1, "one", "new")
     with callers.enter(BOT, old.outbox), callers.enter(newer, new.outbox):
         callers.enforce(void(BotCredential(1, "old"), BotCredential(2, "new")))
-        assert await old.outbox.run()
+        assert await old.outbox.run(old.send)
         assert not new.outbox.closing
     assert old.frames == ['{"type":"disconnect","reason":"unauthorized","reconnect":false}']
 
@@ -58,6 +58,6 @@ async def test_a_worker_is_told_that_its_key_is_of_no_use() -> None:
         assert not worker.outbox.closing
         callers.enforce(void(k11=None))
         callers.enforce(void(k11=None))
-        assert await worker.outbox.run()
+        assert await worker.outbox.run(worker.send)
     assert len(worker.frames) == 1
     assert "unauthorized" in worker.frames[0]

@@ -50,7 +50,7 @@ class Line:
 
     def __init__(self, channels: BuggyChannels) -> None:
         self.frames: list[dict[str, JsonValue]] = []
-        self.outbox = Outbox(self.send, too_slow="")
+        self.outbox = Outbox(too_slow="")
         budget = Gate(Allowance(commands_per_connection=1)).budget(("access_key_id", 1), "", 0.0)
         self.connection = Connection(
             KeyIdentity(1, "key"), cast("Channels", channels), self.outbox, budget, lambda: 0.0
@@ -68,7 +68,7 @@ class Line:
     async def flush(self) -> list[dict[str, JsonValue]]:
         """Write what is queued."""
         self.outbox.close()
-        await self.outbox.run()
+        await self.outbox.run(self.send)
         return self.frames
 
 

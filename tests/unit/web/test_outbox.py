@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -25,39 +26,39 @@ class Socket:
         self.frames.append(frame)
 
 
-async def written(outbox: Outbox) -> None:
+async def written(outbox: Outbox, send: Callable[[str], Awaitable[None]]) -> None:
     """Run the writer until everything queued is written and the outbox is closed."""
     outbox.close()
-    await outbox.run()
+    await outbox.run(send)
 
 
 async def test_frames_are_written_in_the_order_in_which_they_were_put() -> None:
     """First in, first out."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow")
+    outbox = Outbox(too_slow="slow")
     for frame in "abc":
         outbox.put(frame)
-    await written(outbox)
+    await written(outbox, socket.send)
     assert socket.frames == ["a", "b", "c"]
 
 
 async def test_only_the_newest_frame_of_a_key_is_written() -> None:
     """What is cumulative is merged in the place of its first."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow")
+    outbox = Outbox(too_slow="slow")
     outbox.put_latest("s1", lambda: "s1 at 1")
     outbox.put_latest("s2", lambda: "s2 at 1")
     outbox.put("x")
     outbox.put_latest("s1", lambda: "s1 at 2")
-    await written(outbox)
+    await written(outbox, socket.send)
     assert socket.frames == ["s1 at 2", "s2 at 1", "x"]
 
 
 async def test_a_frame_of_a_key_that_was_written_is_followed_by_a_new_one() -> None:
     """Merging never reaches back into what was already handed to the socket."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow")
-    writer = asyncio.create_task(outbox.run())
+    outbox = Outbox(too_slow="slow")
+    writer = asyncio.create_task(outbox.run(socket.send))
     outbox.put_latest("s1", lambda: "at 1")
     await outbox.drained()
     outbox.put_latest("s1", lambda: "at 2")
@@ -70,35 +71,35 @@ async def test_a_frame_of_a_key_that_was_written_is_followed_by_a_new_one() -> N
 async def test_the_farewell_is_the_last_frame_and_nothing_follows_it() -> None:
     """A closing outbox takes nothing more, and closing twice says goodbye once."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow")
+    outbox = Outbox(too_slow="slow")
     outbox.put("a")
     outbox.close("bye")
     outbox.close("bye again")
     outbox.put("late")
     outbox.put_latest("s1", lambda: "late")
-    assert await outbox.run() is True
+    assert await outbox.run(socket.send) is True
     assert socket.frames == ["a", "bye"]
 
 
 async def test_a_socket_that_does_not_read_is_told_so_and_costs_no_more_than_the_limit() -> None:
     """Above the limit what is queued is dropped, and the farewell says too slow."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow", max_bytes=10)
+    outbox = Outbox(too_slow="slow", max_bytes=10)
     outbox.put("12345")
     outbox.put("67890")
     outbox.put("x")
     outbox.put("y")
-    await outbox.run()
+    await outbox.run(socket.send)
     assert socket.frames == ["slow"]
 
 
 async def test_a_socket_that_fills_the_limit_exactly_is_still_served() -> None:
     """The limit itself is allowed."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow", max_bytes=10)
+    outbox = Outbox(too_slow="slow", max_bytes=10)
     outbox.put("12345")
     outbox.put("67890")
-    await written(outbox)
+    await written(outbox, socket.send)
     assert socket.frames == ["12345", "67890"]
 
 
@@ -106,8 +107,8 @@ async def test_a_frame_in_flight_counts_until_the_socket_has_taken_it() -> None:
     """A stalled write does not make room for another limit's worth of frames."""
     socket = Socket()
     socket.flowing.clear()
-    outbox = Outbox(socket.send, too_slow="slow", max_bytes=10)
-    writer = asyncio.create_task(outbox.run())
+    outbox = Outbox(too_slow="slow", max_bytes=10)
+    writer = asyncio.create_task(outbox.run(socket.send))
     outbox.put("1234567890")
     await asyncio.sleep(0)
     outbox.put("x")
@@ -126,8 +127,8 @@ async def test_what_is_queued_during_a_write_still_counts_after_it() -> None:
         begun.append(frame)
         await gates[frame].wait()
 
-    outbox = Outbox(send, too_slow="", max_bytes=10)
-    writer = asyncio.create_task(outbox.run())
+    outbox = Outbox(too_slow="", max_bytes=10)
+    writer = asyncio.create_task(outbox.run(send))
     outbox.put("1")
     await asyncio.sleep(0)
     outbox.put("23456789")
@@ -147,8 +148,8 @@ async def test_the_last_frames_of_a_stalled_socket_have_a_deadline(
     monkeypatch.setattr(outbox_module, "CLOSE_TIMEOUT_S", 0.01)
     socket = Socket()
     socket.flowing.clear()
-    outbox = Outbox(socket.send, too_slow="slow")
-    writer = asyncio.create_task(outbox.run())
+    outbox = Outbox(too_slow="slow")
+    writer = asyncio.create_task(outbox.run(socket.send))
     outbox.put("a")
     await asyncio.sleep(0)
     outbox.close("bye")
@@ -159,10 +160,10 @@ async def test_the_last_frames_of_a_stalled_socket_have_a_deadline(
 async def test_an_abandoned_outbox_writes_nothing_more() -> None:
     """The socket is gone: the writer ends at once."""
     socket = Socket()
-    outbox = Outbox(socket.send, too_slow="slow")
+    outbox = Outbox(too_slow="slow")
     outbox.put("a")
     outbox.abandon()
-    await outbox.run()
+    await outbox.run(socket.send)
     assert socket.frames == []
 
 
@@ -172,11 +173,11 @@ async def test_a_socket_that_breaks_ends_the_writer_and_whoever_waits_for_it() -
     async def broken(_frame: str) -> None:
         raise ConnectionResetError
 
-    outbox = Outbox(broken, too_slow="slow")
+    outbox = Outbox(too_slow="slow")
     outbox.put("a")
     waiting = asyncio.create_task(outbox.drained())
     await asyncio.sleep(0)
-    assert await outbox.run() is False
+    assert await outbox.run(broken) is False
     await waiting
     assert outbox.closing
 
@@ -185,8 +186,8 @@ async def test_who_waits_goes_on_once_what_was_queued_is_written() -> None:
     """`drained` waits for the frames before it and not for those behind it."""
     socket = Socket()
     socket.flowing.clear()
-    outbox = Outbox(socket.send, too_slow="slow")
-    writer = asyncio.create_task(outbox.run())
+    outbox = Outbox(too_slow="slow")
+    writer = asyncio.create_task(outbox.run(socket.send))
     outbox.put("a")
     waiting = asyncio.create_task(outbox.drained())
     await asyncio.sleep(0)

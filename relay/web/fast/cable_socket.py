@@ -1,0 +1,147 @@
+"""One socket of `/cable` on the fast path: reads into its connection, writes from its outbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from relay.logs import get_logger
+from relay.web.connection import Connection
+from relay.web.fast.intake import Intake
+from relay.web.fast.passes import Passes
+from relay.web.fast.websocket import Socket
+from relay.web.outbox import ANSWERS_MAX_BYTES, CLOSE_TIMEOUT_S, Outbox
+
+_logger = get_logger(__name__)
+
+
+async def serve_socket(
+    socket: Socket,
+    connection: Connection,
+    outbox: Outbox,
+    names: Mapping[str, int],
+    passes: Passes,
+) -> None:
+    """Act on the frames of a socket and write what is in the outbox, until the socket is gone."""
+    user = CableSocket(socket, connection, outbox, names, passes)
+    try:
+        await user.gone
+    finally:
+        await user.close()
+
+
+class CableSocket:
+    """A `SocketUser`. `gone` is done once the socket is."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        connection: Connection,
+        outbox: Outbox,
+        names: Mapping[str, int],
+        passes: Passes,
+    ) -> None:
+        self._socket = socket
+        self._connection = connection
+        self._outbox = outbox
+        self._names = names
+        self._passes = passes
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._intake = Intake(
+            connection,
+            names=names,
+            hold=partial(self._stop_reading, "waiting"),
+            go_on=partial(self._read_on, "waiting"),
+            # A bug of ours: its bot comes back and resends.
+            failed=socket.abort,
+        )
+        self._is_due = False
+        self._reasons_not_to_read: set[str] = set()
+        self._deadline: asyncio.TimerHandle | None = None
+        outbox.on_news = self._news
+        self._news()
+        socket.claim(self)
+
+    async def close(self) -> None:
+        """Act on nothing more; returns once nothing is under way."""
+        self._drop_deadline()
+        self._outbox.on_news = None
+        self._outbox.end()
+        self._socket.abort()
+        await self._intake.close()
+
+    # --- from the socket: see `SocketUser` ----------------------------------------------------
+
+    def received(self, messages: Sequence[str], size: int) -> None:
+        """See `SocketUser.received`."""
+        if self._outbox.closing:
+            return
+        pause_s = self._connection.charge(size, len(messages))
+        self._intake.take(messages)
+        if pause_s:
+            self._stop_reading("rate")
+            self._loop.call_later(pause_s, self._read_on, "rate")
+        if self._outbox.pending_bytes > ANSWERS_MAX_BYTES:
+            self._stop_reading("answers")
+
+    def received_binary(self, size: int) -> None:
+        """See `SocketUser.received_binary`."""
+        self._connection.charge(size)
+        self._connection.refuse_binary()
+
+    def may_write(self) -> None:
+        """See `SocketUser.may_write`."""
+        self._news()
+
+    def lost(self) -> None:
+        """See `SocketUser.lost`."""
+        self._outbox.end()
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _stop_reading(self, reason: str) -> None:
+        if not self._reasons_not_to_read:
+            self._socket.pause_reading()
+        self._reasons_not_to_read.add(reason)
+
+    def _read_on(self, reason: str) -> None:
+        if reason in self._reasons_not_to_read:
+            self._reasons_not_to_read.remove(reason)
+            if not self._reasons_not_to_read:
+                self._socket.resume_reading()
+
+    # --- to the socket ------------------------------------------------------------------------
+
+    def _news(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._passes.soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_due = False
+        if self.gone.done():
+            return
+        outbox = self._outbox
+        if self._socket.is_full:
+            if outbox.closing and self._deadline is None:
+                self._deadline = self._loop.call_later(CLOSE_TIMEOUT_S, self._abandon)
+            return
+        frames, size = outbox.take()
+        if frames:
+            self._socket.write(frames)
+        outbox.written(size)
+        self._read_on("answers")
+        if outbox.closing:
+            self._drop_deadline()
+            self._socket.close()
+
+    def _abandon(self) -> None:
+        _logger.info("socket_abandoned", **self._names, reason="its last frames were not read")
+        self._socket.abort()
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

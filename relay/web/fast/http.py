@@ -1,0 +1,141 @@
+"""uvicorn's HTTP protocol, whose responses may be written straight to the socket.
+
+The head and the first bytes of a response go through ASGI as always. Then an endpoint that streams
+may `claim` the rest of the body, and write it chunk by chunk (RFC 9112, section 7.1); its end goes
+through ASGI again, so the connection's bookkeeping is uvicorn's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from starlette.types import Scope
+
+from relay.web.hardening import HardenedHttp
+
+EXTENSION = "relay.stream"
+"""Where a scope's `extensions` have the stream."""
+
+
+class StreamUser(Protocol):
+    """Whoever claimed a response."""
+
+    def may_write(self) -> None:
+        """The socket has taken what was too much for it."""
+        ...
+
+    def must_wait(self) -> None:
+        """The socket takes no more just now."""
+        ...
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        ...
+
+
+class Stream(Protocol):
+    """The body of a response that has begun."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the socket takes no more just now: then wait for `may_write`."""
+        ...
+
+    def write(self, framed: bytes) -> None:
+        """Write what `chunk_of` made."""
+        ...
+
+    def release(self) -> None:
+        """Go on by ASGI."""
+        ...
+
+    def cut(self) -> None:
+        """Close the connection in the middle of the response."""
+        ...
+
+
+class FastHttp(HardenedHttp):
+    """See `Stream`."""
+
+    _user: StreamUser | None = None
+
+    def handle_events(self) -> None:
+        """Take requests, and offer the application to stream their responses."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before and self._is_framed:
+            scope = cast("Scope", self.scope)
+            scope.setdefault("extensions", {})[EXTENSION] = self
+
+    @property
+    def _is_framed(self) -> bool:
+        """Whether the body will be in chunks: to an older client it ends with the connection."""
+        return self.scope["http_version"] == "1.1" and self.scope["method"] != "HEAD"
+
+    def claim(self, user: StreamUser) -> bool:
+        """Let `user` write the body from now on; False where the client is gone already."""
+        if self.cycle.disconnected or self.transport.is_closing():
+            return False
+        self._user = user
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        """See `Stream.is_full`."""
+        return self.flow.write_paused
+
+    def write(self, framed: bytes) -> None:
+        """See `Stream.write`."""
+        self.transport.write(framed)
+
+    def release(self) -> None:
+        """See `Stream.release`."""
+        self._user = None
+
+    def cut(self) -> None:
+        """See `Stream.cut`."""
+        if self.is_full:
+            # What it does not read would keep the connection, and its memory, for long.
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
+        super().connection_lost(exc)
+        if self._user is not None:
+            self._user.lost()
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly."""
+        super().pause_writing()
+        if self._user is not None:
+            self._user.must_wait()
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        super().resume_writing()
+        if self._user is not None:
+            self._user.may_write()
+
+
+class Framing:
+    """Frames bodies. Readers who are up to date are all written the same one: it is framed once."""
+
+    __slots__ = ("_data", "_framed")
+
+    def __init__(self) -> None:
+        self._data = self._framed = b""
+
+    def chunk_of(self, data: bytes) -> bytes:
+        """Return one chunk of the chunked coding; `data` is not empty: that would be the end."""
+        if data is not self._data:
+            self._data = data
+            self._framed = b"%x\r\n%b\r\n" % (len(data), data)
+        return self._framed
+
+
+def stream_in(scope: Scope) -> FastHttp | None:
+    """Return the stream that a scope offers, None where the server has no fast path."""
+    found = (scope.get("extensions") or {}).get(EXTENSION)
+    return found if isinstance(found, FastHttp) else None

@@ -1,0 +1,130 @@
+"""Acts on the frames of one socket, in the order in which they came.
+
+Chunks are acted on at once, those of one stream together. Everything else may have to wait for
+something (a database, a broker), so a task acts on it, and on all that comes behind it meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Context
+
+from relay.logs import get_logger
+from relay.protocol.events import Chunk
+from relay.web.connection import Connection
+from relay.wire.chunk_frame import read_chunk
+
+_logger = get_logger(__name__)
+
+WAITING_FRAMES_MAX = 256
+"""A socket with so many frames that wait is not read: whoever only writes slows itself down."""
+
+
+class Intake:
+    """The frames of one socket.
+
+    `hold` is called where too many wait, `go_on` once all are acted on, and `failed` where acting
+    on one raised: a bug of ours, so the connection has to end.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_failed",
+        "_go_on",
+        "_hold",
+        "_holding",
+        "_names",
+        "_task",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        names: Mapping[str, int],
+        hold: Callable[[], None],
+        go_on: Callable[[], None],
+        failed: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._names = names
+        self._hold = hold
+        self._go_on = go_on
+        self._failed = failed
+        self._waiting: deque[str] = deque()
+        self._holding = False
+        self._task: asyncio.Task[None] | None = None
+
+    def take(self, frames: Sequence[str]) -> None:
+        """Act on text frames, now or in turn."""
+        if self._task is None:
+            pending, rest = self._at_once(frames)
+            if not pending and not rest:
+                return
+            self._waiting.extend(rest)
+            # A context of its own: what it logs must not carry another socket's names.
+            self._task = asyncio.get_running_loop().create_task(
+                self._in_turn(pending), context=Context()
+            )
+        else:
+            self._waiting.extend(frames)
+        if not self._holding and len(self._waiting) > WAITING_FRAMES_MAX:
+            self._holding = True
+            self._hold()
+
+    async def close(self) -> None:
+        """Act on nothing more; returns once nothing is under way."""
+        self._waiting.clear()
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _in_turn(self, pending: Sequence[Awaitable[None]]) -> None:
+        try:
+            while True:
+                for one in pending:
+                    await one
+                if not self._waiting:
+                    return
+                await self._connection.receive(self._waiting.popleft())
+                frames = tuple(self._waiting)
+                self._waiting.clear()
+                pending, rest = self._at_once(frames)
+                self._waiting.extend(rest)
+        except Exception:
+            _logger.exception("connection_failed", **self._names)
+            self._failed()
+        finally:
+            self._task = None
+            if self._holding:
+                self._holding = False
+                self._go_on()
+
+    def _at_once(self, frames: Sequence[str]) -> tuple[Sequence[Awaitable[None]], Sequence[str]]:
+        """Act on the chunks at the beginning; returns what to await, and the other frames."""
+        streams: dict[tuple[str, str], list[Chunk]] = {}
+        done = 0
+        for raw in frames:
+            frame = read_chunk(raw)
+            if frame is None:
+                break
+            identifier, stream_id, chunk = frame
+            chunks = streams.get((identifier, stream_id))
+            if chunks is not None:
+                chunks.append(chunk)
+            elif self._connection.takes_chunks(identifier, stream_id):
+                streams[identifier, stream_id] = [chunk]
+            else:
+                break
+            done += 1
+        pending = [
+            waiting
+            for (identifier, stream_id), chunks in streams.items()
+            if (waiting := self._connection.receive_chunks(identifier, stream_id, chunks))
+            is not None
+        ]
+        return pending, frames[done:]

@@ -1,0 +1,41 @@
+"""One write per connection and pass of the event loop.
+
+What one pass of the loop reads from all its sockets is acted on at once; what is to be written
+because of it gathers, and is written at the beginning of the next pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+
+from relay.logs import get_logger
+
+_logger = get_logger(__name__)
+
+
+class Passes:
+    """Calls back whoever has something to write. `call_soon` is the loop's."""
+
+    __slots__ = ("_call_soon", "_context", "_due")
+
+    def __init__(self, call_soon: Callable[..., object]) -> None:
+        self._call_soon = call_soon
+        # Its own: what is logged of one socket must not carry the names of another.
+        self._context = Context()
+        self._due: list[Callable[[], None]] = []
+
+    def soon(self, flush: Callable[[], None]) -> None:
+        """Call this once, in the next pass. Whoever asks twice is called twice."""
+        if not self._due:
+            self._call_soon(self._flush, context=self._context)
+        self._due.append(flush)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for flush in due:
+            try:
+                flush()
+            except Exception:
+                # A bug of ours: it must not keep the others from writing.
+                _logger.exception("write_failed")

@@ -1,0 +1,276 @@
+"""WebSocket frames, the server's half (RFC 6455, section 5), once the handshake is over.
+
+`FrameReader.feed` takes bytes, cut anywhere, and returns what the client said; the functions
+make what is written to it. No extension is negotiated, so no reserved bit may be set. Nothing
+here does I/O: whoever has the socket answers a `Ping`, and closes with what `failure` says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from msgspec import Struct
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the compiled part
+    from websockets.utils import apply_mask
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+"""The opcodes (section 11.8). 0 continues a message."""
+
+CONTROL_BYTES_MAX = 125
+"""A control frame's payload (section 5.5). A length above says how many bytes hold the length."""
+
+_SHORT, _LONG = 126, 127
+"""What stands for a length: 2 or 8 bytes with it follow."""
+
+_HEAD, _MASK = 2, 4
+"""Bytes of the first part of a head, and of the mask at its end."""
+
+_CODE_BYTES = 2
+
+_CODES = ((1000, 1003), (1007, 1014), (3000, 4999))
+"""The codes that a close frame may state (section 7.4)."""
+
+_FINAL_TEXT = 0x80 | TEXT
+
+
+class CloseCode(IntEnum):
+    """Why a connection is closed (section 7.4.1), as far as the relay says it itself."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    INVALID_DATA = 1007
+    TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+
+
+class Binary(Struct, frozen=True, gc=False):
+    """A whole binary message. The relay's protocol has none."""
+
+    size: int
+    """Bytes."""
+
+
+class Ping(Struct, frozen=True, gc=False):
+    """To be answered with `pong(payload)`."""
+
+    payload: bytes
+
+
+class Pong(Struct, frozen=True, gc=False):
+    """The answer to a ping, or none that was asked for."""
+
+    payload: bytes
+
+
+class Close(Struct, frozen=True, gc=False):
+    """The client closes: answer with `close(code)`, and read no more."""
+
+    code: int | None
+    """None where the frame states none."""
+
+
+Control = Binary | Ping | Pong | Close
+"""All that is no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The client broke the rules, so the connection is failed (section 7.1.7)."""
+
+    code: CloseCode
+    reason: str
+
+
+class FrameReader:
+    """What a client sends, one connection's bytes after the other.
+
+    `message_bytes_max` is the limit of a message with all its fragments. `control` is what came
+    beside the text messages, to be emptied by the caller. Once `failure` is set, or a `Close` has
+    come, everything that is fed is ignored.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_fragments",
+        "_fragments_size",
+        "_is_text",
+        "_max",
+        "_need",
+        "_parts",
+        "control",
+        "failure",
+    )
+
+    def __init__(self, message_bytes_max: int) -> None:
+        self._max = message_bytes_max
+        self._parts: list[bytes] = []
+        """What came of a frame that is not complete; joined once `_need` bytes are here."""
+        self._need = 0
+        self._fragments: list[bytes] | None = None
+        self._fragments_size = 0
+        self._is_text = False
+        self._closed = False
+        self.control: list[Control] = []
+        self.failure: Failure | None = None
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the text messages that these bytes complete, in order."""
+        if self._closed:
+            return []
+        if self._parts:
+            self._parts.append(data)
+            self._need -= len(data)
+            if self._need > 0:
+                return []
+            data = b"".join(self._parts)
+            self._parts = []
+        received: list[str] = []
+        self._take(data, received)
+        return received
+
+    def _take(self, data: bytes, received: list[str]) -> None:
+        """Take the frames that are complete, and keep the beginning of the next one."""
+        at, size = 0, len(data)
+        while size - at >= _HEAD:
+            length, start = data[at + 1] - 0x80, at + _HEAD + _MASK
+            if length >= _SHORT:
+                start += 2 if length == _SHORT else 8
+                if start - _MASK > size:
+                    break
+                length = int.from_bytes(data[at + _HEAD : start - _MASK])
+                if length > self._max - self._fragments_size:
+                    self._fail(CloseCode.TOO_BIG, f"a message has at most {self._max} bytes")
+                    break
+            elif length < 0:
+                self._fail(CloseCode.PROTOCOL_ERROR, "a client's frames are masked")
+                break
+            end = start + length
+            if end > size:
+                break
+            payload = apply_mask(data[start:end], data[start - _MASK : start])
+            if data[at] == _FINAL_TEXT and self._fragments is None:
+                self._text(payload, received)  # the usual frame
+            else:
+                self._frame(data[at], payload, received)
+            if self._closed:
+                break
+            at = end
+        if at < size and not self._closed:
+            self._keep(data[at:] if at else data)
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep the beginning of a frame; one that trickles in is joined once, and not each time."""
+        self._parts, self._need = [rest], 1
+        if len(rest) < _HEAD:
+            return
+        length, start = rest[1] & 0x7F, _HEAD + _MASK
+        if length >= _SHORT:
+            start += 2 if length == _SHORT else 8
+            if start - _MASK > len(rest):
+                return
+            length = int.from_bytes(rest[_HEAD : start - _MASK])
+        self._need = start + length - len(rest)
+
+    def _frame(self, first: int, payload: bytes, received: list[str]) -> None:
+        final, opcode = bool(first & 0x80), first & 0x0F
+        if first & 0x70:
+            self._fail(CloseCode.PROTOCOL_ERROR, "no extension was negotiated")
+        elif opcode >= CLOSE:
+            self._control(opcode, payload, final=final)
+        elif opcode == 0:
+            self._continue(payload, received, final=final)
+        elif opcode > BINARY:
+            self._fail(CloseCode.PROTOCOL_ERROR, f"opcode {opcode} is reserved")
+        elif self._fragments is not None:
+            self._fail(CloseCode.PROTOCOL_ERROR, "a message began within another")
+        else:
+            self._is_text = opcode == TEXT
+            self._fragments, self._fragments_size = [], 0
+            self._continue(payload, received, final=final)
+
+    def _continue(self, payload: bytes, received: list[str], *, final: bool) -> None:
+        if self._fragments is None:
+            self._fail(CloseCode.PROTOCOL_ERROR, "there is no message to continue")
+            return
+        # An empty fragment costs something as well: a flood of them must reach the limit, too.
+        self._fragments_size += max(1, len(payload))
+        self._fragments.append(payload)
+        if self._fragments_size > self._max:
+            self._fail(CloseCode.TOO_BIG, f"a message has at most {self._max} bytes")
+            return
+        if not final:
+            return
+        message, self._fragments, self._fragments_size = b"".join(self._fragments), None, 0
+        if self._is_text:
+            self._text(message, received)
+        else:
+            self.control.append(Binary(len(message)))
+
+    def _text(self, payload: bytes, received: list[str]) -> None:
+        try:
+            received.append(payload.decode())
+        except UnicodeDecodeError:
+            self._fail(CloseCode.INVALID_DATA, "a text message is UTF-8")
+
+    def _control(self, opcode: int, payload: bytes, *, final: bool) -> None:
+        if not final or len(payload) > CONTROL_BYTES_MAX:
+            self._fail(CloseCode.PROTOCOL_ERROR, "a control frame is short and whole")
+        elif opcode == PING:
+            self.control.append(Ping(payload))
+        elif opcode == PONG:
+            self.control.append(Pong(payload))
+        elif opcode == CLOSE:
+            self._close(payload)
+        else:
+            self._fail(CloseCode.PROTOCOL_ERROR, f"opcode {opcode} is reserved")
+
+    def _close(self, payload: bytes) -> None:
+        code = int.from_bytes(payload[:_CODE_BYTES]) if payload else None
+        if code is not None and (len(payload) < _CODE_BYTES or not _may_be_sent(code)):
+            self._fail(CloseCode.PROTOCOL_ERROR, "the close frame states no valid code")
+            return
+        try:
+            payload[_CODE_BYTES:].decode()
+        except UnicodeDecodeError:
+            self._fail(CloseCode.INVALID_DATA, "the reason of a close is UTF-8")
+            return
+        self._closed = True
+        self.control.append(Close(code))
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self._closed = True
+        self.failure = Failure(code, reason)
+
+
+def text(message: str) -> bytes:
+    """Return a text message as one frame."""
+    return frame(TEXT, message.encode())
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """Return one unmasked, final frame."""
+    size = len(payload)
+    if size <= CONTROL_BYTES_MAX:
+        return bytes((0x80 | opcode, size)) + payload
+    if size >> 16:
+        return bytes((0x80 | opcode, _LONG)) + size.to_bytes(8) + payload
+    return bytes((0x80 | opcode, _SHORT, size >> 8, size & 0xFF)) + payload
+
+
+def close(code: int | None, reason: str = "") -> bytes:
+    """Return a close frame; None states no code. The reason is cut to what fits."""
+    if code is None:
+        return frame(CLOSE, b"")
+    words = reason.encode()[: CONTROL_BYTES_MAX - _CODE_BYTES].decode(errors="ignore").encode()
+    return frame(CLOSE, code.to_bytes(_CODE_BYTES) + words)
+
+
+def _may_be_sent(code: int) -> bool:
+    """Whether an endpoint may state this code in a close frame."""
+    return any(first <= code <= last for first, last in _CODES)
