@@ -149,7 +149,7 @@ def test_what_is_no_text_is_told_beside_the_texts() -> None:
 
 
 def test_a_large_message_that_trickles_in_is_not_copied_again_and_again() -> None:
-    """Its pieces are kept as they came, and joined once: else each byte would copy all before it."""
+    """Its pieces are kept as they came and joined once, not with each of them."""
     data = raw(0x81, b"x" * MAX)
     reader = FrameReader(MAX)
     texts = [text for at in range(len(data) - 1) for text in reader.feed(data[at : at + 1])]
