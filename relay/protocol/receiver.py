@@ -35,14 +35,13 @@ from relay.protocol.events import (
 from relay.protocol.facts import NOTHING, Facts, facts_of, recall
 from relay.protocol.in_order import take_in_order
 from relay.protocol.limits import Limits
-from relay.protocol.rangeset import Ranges, RangeSet
+from relay.protocol.rangeset import Ranges
 from relay.protocol.report import Disagreement, LossReport
 from relay.protocol.sequencer import REFUSALS, Verdict
 from relay.protocol.state import StreamState
 from relay.protocol.status import Outcome, Status
 
-ELLIPSIS = "\u2026"
-"""What stands in the text for chunks that were given up in mid-stream."""
+ELLIPSIS = "\u2026"  # what stands in the text for chunks that were given up in mid-stream
 
 
 class StreamReceiver:
@@ -97,9 +96,7 @@ class StreamReceiver:
     @property
     def received(self) -> Ranges:
         """The early sequences that are stored, as inclusive ranges."""
-        if not self._state.sequencer.held_count:
-            return ()
-        return RangeSet(chunk.sequence for chunk in self._state.sequencer.held).ranges()
+        return self._state.sequencer.early
 
     @property
     def held_count(self) -> int:
@@ -176,11 +173,7 @@ class StreamReceiver:
                 assert_never(message)
 
     def receive_next(self, chunks: Sequence[Chunk], now: float) -> list[Entry] | None:
-        """Take chunks that come in their order into a stream without a gap.
-
-        Returns what to append; then each is to be acknowledged. None where anything is unusual:
-        nothing has changed then, and the chunks go through `receive`.
-        """
+        """See `take_in_order`: what to append, or None, and then they go through `receive`."""
         return take_in_order(self._state, chunks, now)
 
     def next_deadline(self) -> float | None:
@@ -189,9 +182,9 @@ class StreamReceiver:
 
     def handle_timer(self, now: float) -> list[Effect]:
         """Do what is due at `now`; calling it early does nothing."""
-        state, limits = self._state, self._state.limits
         if self.finished:
             return []
+        state, limits = self._state, self._state.limits
         if now >= state.opened_at + limits.stream_max_s:
             return self._stop(Outcome.CANCELLED, "the stream reached its greatest age", now)
         if state.barrier.ended_at is not None:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from relay.protocol.events import HeldChunk, Part, RefusalCode
 from relay.protocol.limits import CHUNK_COST_BYTES
-from relay.protocol.rangeset import RangeSet
+from relay.protocol.rangeset import Ranges, RangeSet
 
 
 class Verdict(Enum):
@@ -99,6 +99,11 @@ class Sequencer:
     def held_count(self) -> int:
         """How many chunks wait for a missing one."""
         return len(self._held)
+
+    @property
+    def early(self) -> Ranges:
+        """The sequences of the early chunks."""
+        return RangeSet(chunk.sequence for chunk in self.held).ranges() if self._held else ()
 
     @property
     def gap_since(self) -> float | None:

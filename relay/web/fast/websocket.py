@@ -13,9 +13,9 @@ from starlette.types import Scope
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
+from relay.web.fast import frames
+from relay.web.fast.frames import Binary, Close, CloseCode, Control, FrameReader, Ping, Pong
 from relay.web.hardening import HardenedWebSocket
-from relay.wire import websocket
-from relay.wire.websocket import Binary, Close, CloseCode, Control, FrameReader, Ping, Pong
 
 EXTENSION = "relay.socket"
 """Where a scope's `extensions` have the socket."""
@@ -106,7 +106,7 @@ class FastWebSocket(HardenedWebSocket):
             for event in control:
                 self._control(user, event)
         if reader.failure is not None and not self.close_sent:
-            self._end(websocket.close(reader.failure.code, reader.failure.reason))
+            self._end(frames.close(reader.failure.code, reader.failure.reason))
 
     def _control(self, user: SocketUser, event: Control) -> None:
         match event:
@@ -119,7 +119,7 @@ class FastWebSocket(HardenedWebSocket):
             case Binary(size):
                 user.received_binary(size)
             case Close(code):
-                self._end(b"" if self.close_sent else websocket.close(code))
+                self._end(b"" if self.close_sent else frames.close(code))
             case _:
                 assert_never(event)
 
@@ -159,7 +159,7 @@ class FastWebSocket(HardenedWebSocket):
 
     def write(self, messages: Sequence[str]) -> None:
         """See `Socket.write`."""
-        self.transport.write(b"".join(map(websocket.text, messages)))
+        self.transport.write(b"".join(map(frames.text, messages)))
 
     def close(self) -> None:
         """See `Socket.close`."""
@@ -167,7 +167,7 @@ class FastWebSocket(HardenedWebSocket):
             return
         self.stop_keepalive()
         self.close_sent = True
-        self.transport.write(websocket.close(CloseCode.NORMAL))
+        self.transport.write(frames.close(CloseCode.NORMAL))
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
 
     def abort(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -30,6 +32,9 @@ class Counting(PlainProtocol):
     def encode(self, entry: Entry, view: StreamView) -> bytes:
         self.encoded.append(entry.offset)
         return super().encode(entry, view)
+
+    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+        return partial(self.encode, view=view)
 
 
 class Stage:

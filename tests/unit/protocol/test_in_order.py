@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ def timers(stream: StreamReceiver, now: float) -> list[object]:
     ]
 
 
-def one_by_one(stream: StreamReceiver, messages: list[Message], now: float) -> list[object]:
+def one_by_one(stream: StreamReceiver, messages: Sequence[Message], now: float) -> list[object]:
     """What comes of each message alone: entries, and everything but writes."""
     found: list[object] = []
     for message in messages:
@@ -66,7 +68,7 @@ TEXTS = st.sampled_from(["", "a", "嘿。", "\ud83e", "\udd9e", "x" * 60])
 CHUNKS = st.builds(
     Chunk, TEXTS, st.none() | st.integers(0, 12), st.sampled_from([None, None, None, PART])
 )
-OTHERS = st.sampled_from(
+OTHERS: st.SearchStrategy[Message] = st.sampled_from(
     [
         *(BotLost(), BotBack(can_resend=True), BotBack(can_resend=False), Overlapped()),
         *(End(), End(3), End(8, "61"), Stop(Outcome.CANCELLED), summary_of(["a", "嘿。", "a"])),

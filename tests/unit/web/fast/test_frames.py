@@ -9,8 +9,8 @@ from websockets.frames import Close as TheirClose
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, Protocol
 
-from relay.wire import websocket
-from relay.wire.websocket import Binary, Close, CloseCode, FrameReader, Ping, Pong
+from relay.web.fast import frames
+from relay.web.fast.frames import Binary, Close, CloseCode, FrameReader, Ping, Pong
 
 MAX = 70_000
 MASK = b"\x01\x02\x03\x04"
@@ -72,7 +72,7 @@ def test_what_another_implementation_sends_is_read_however_it_is_cut(
 def test_another_implementation_reads_what_is_written(message: str) -> None:
     """Every width of the length."""
     client = Protocol(CLIENT, max_size=None)
-    client.receive_data(websocket.text(message))
+    client.receive_data(frames.text(message))
     (frame,) = client.events_received()
     assert isinstance(frame, Frame)
     assert (frame.opcode, bytes(frame.data).decode(), frame.fin) == (Opcode.TEXT, message, True)
@@ -81,11 +81,11 @@ def test_another_implementation_reads_what_is_written(message: str) -> None:
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1002, "words"), (1009, "嘿" * 100)])
 def test_another_implementation_reads_a_close(code: int, reason: str) -> None:
     """A reason that is too long is cut between characters."""
-    frame = TheirClose.parse(websocket.close(code, reason)[2:])
+    frame = TheirClose.parse(frames.close(code, reason)[2:])
     assert frame.code == code
     assert reason.startswith(frame.reason)
     assert len(frame.reason) == min(len(reason), 41)
-    assert websocket.close(None) == b"\x88\x00"
+    assert frames.close(None) == b"\x88\x00"
 
 
 @pytest.mark.parametrize(
