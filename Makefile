@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench soak durability faults fuzz abuse wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench simulate soak durability faults fuzz abuse wheel pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -44,6 +44,9 @@ fmt: dev ## format, and mend what the linter can
 
 bench: dev ## measure the latency that the relay adds
 	@exec $(BIN)/python -m bench $(ARGS)
+
+simulate: dev ## play the relay in a broken world on virtual time: SEEDS=20000, or SEED=n to see one
+	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
 
 soak: dev ## hold a relay under churn and judge whether it stays flat: MINUTES=30, REDIS=1
 	@exec $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),30) $(if $(REDIS),--redis) $(ARGS)
