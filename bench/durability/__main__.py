@@ -13,7 +13,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -24,6 +24,7 @@ from bench.__main__ import machine
 from bench.durability.play import outcomes, play
 from bench.durability.scenes import SCENES, Scene, on_stage
 from bench.durability.tally import Fate, table, tally
+from relay.errors import StoreError
 from relay.store.store import Store
 
 TRACED_S: Final = 20.0
@@ -54,7 +55,9 @@ def _folder() -> Iterator[Path]:
 async def _traced(store: Store, fates: Sequence[Fate]) -> list[Fate]:
     deadline = time.monotonic() + TRACED_S
     while True:
-        found = await outcomes(store)
+        found: dict[str, str] = {}
+        with suppress(StoreError):  # a database that was killed may still be starting
+            found = await outcomes(store)
         told = [replace(fate, trace=found.get(fate.stream_id)) for fate in fates]
         if all(fate.trace for fate in told) or time.monotonic() > deadline:
             return told
