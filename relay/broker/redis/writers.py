@@ -22,7 +22,7 @@ RENEW_S = 60.0
 """How often the keys of a log that is written are told anew when they expire."""
 
 SHARED_ENTRIES_MAX = 16
-SHARED_BYTES_MAX = 4096
+SHARED_CHARS_MAX = 4096
 """What a bell gets of one append. What is more, its readers take from the log."""
 
 
@@ -135,4 +135,4 @@ def _is_little(entries: Sequence[Entry]) -> bool:
     if len(entries) > SHARED_ENTRIES_MAX:
         return False
     size = sum(len(entry.content) + len(entry.part.body if entry.part else "") for entry in entries)
-    return size <= SHARED_BYTES_MAX
+    return size <= SHARED_CHARS_MAX

@@ -9,7 +9,7 @@ from relay.broker.redis.keys import Keys
 from relay.broker.redis.pipe import Argument
 from relay.broker.redis.reader import BELL_LENGTH
 from relay.broker.redis.readers import Readers
-from relay.broker.redis.writers import RENEW_S, SHARED_BYTES_MAX, SHARED_ENTRIES_MAX, Writers
+from relay.broker.redis.writers import RENEW_S, SHARED_CHARS_MAX, SHARED_ENTRIES_MAX, Writers
 from relay.clock import ManualClock
 from relay.protocol.events import Entry, EntryKind, HeldChunk, Part, PartKind
 
@@ -82,13 +82,13 @@ def test_who_reads_elsewhere_is_rung(world: World) -> None:
 @pytest.mark.parametrize(
     "entries",
     [
-        [entry(1, "x" * (SHARED_BYTES_MAX + 1))],
+        [entry(1, "x" * (SHARED_CHARS_MAX + 1))],
         [
             Entry(
                 1,
                 EntryKind.CHUNK,
                 0.0,
-                part=Part(next(iter(PartKind)), "x" * (SHARED_BYTES_MAX + 1)),
+                part=Part(next(iter(PartKind)), "x" * (SHARED_CHARS_MAX + 1)),
             )
         ],
         [entry(offset) for offset in range(1, SHARED_ENTRIES_MAX + 2)],
