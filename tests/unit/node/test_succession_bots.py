@@ -91,6 +91,7 @@ async def test_a_legacy_bot_is_never_asked_twice(nodes: Nodes) -> None:
     reader = await here.read(stream)
     nodes.shared.kill("b")
     back = await elsewhere.bot(protocol=1)
+    await elsewhere.advance(0.0)
     assert asked(back) == []
     await back.chunks(stream, TEXTS)
     await back.say(stream, End())
@@ -106,6 +107,7 @@ async def test_a_legacy_bot_is_asked_once_it_is_written_that_it_is(nodes: Nodes)
     stream = await ask(here)
     assert asked(bot) == []
     back = await elsewhere.bot(protocol=1)
+    await elsewhere.advance(0.0)
     assert asked(back) == []
     reader = await here.read(stream)
     await back.chunks(stream, TEXTS)
