@@ -30,7 +30,7 @@ class Faults:
     async def run(self) -> None:
         """Begin each fault at its time."""
         now = 0.0
-        for plan in self._world.plan.faults:
+        for plan in sorted(self._world.plan.faults, key=lambda fault: fault.at):
             await asyncio.sleep(plan.at - now)
             now = plan.at
             self._tasks.append(asyncio.create_task(self._do(plan)))
@@ -61,6 +61,7 @@ class Faults:
             Fault.STORE: self._store,
             Fault.WALL: self._wall,
             Fault.DEAF: self._deaf,
+            Fault.LETTERS: self._letters,
         }
         await do[plan.fault](plan)
 
@@ -157,3 +158,8 @@ class Faults:
         self._world.nodes.deaf = True
         await self._while(plan.lasts_s)
         self._world.nodes.deaf = False
+
+    async def _letters(self, plan: FaultPlan) -> None:
+        self._world.nodes.lossy = True
+        await self._while(plan.lasts_s)
+        self._world.nodes.lossy = False

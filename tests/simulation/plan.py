@@ -53,6 +53,8 @@ class Fault(StrEnum):
     """Somebody sets the wall clock."""
     DEAF = "deaf"
     """Hints between nodes are lost."""
+    LETTERS = "letters"
+    """Commands are lost behind their posting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def draw(seed: int) -> Plan:
         settings=_settings(random),
         bots=bots,
         questions=tuple(questions),
-        faults=_faults(random, heals_at, shared=shared),
+        faults=_faults(random, heals_at, shared=shared) + _lost_letters(seed, heals_at, shared),
         heals_at=heals_at,
     )
 
@@ -243,6 +245,13 @@ def _device(random: Random, *, first: bool) -> DevicePlan:
         slow_s=random.choice((0.0, 0.0, 0.0, 0.1, 1.5)),
         leaves_s=random.choice((None, None, None, None, 0.5, 3.0)),
     )
+
+
+def _lost_letters(seed: int, heals_at: float, shared: bool) -> tuple[FaultPlan, ...]:
+    random = Random(f"{seed} letters")  # of its own: the seeds that are kept mean what they meant
+    if not shared or random.random() > 0.15:
+        return ()
+    return (FaultPlan(random.uniform(0.0, heals_at), Fault.LETTERS, 2.0, 0),)
 
 
 ANYWHERE = (Fault.SOCKET, Fault.SOCKET, Fault.DEATH, Fault.STORE, Fault.WALL, Fault.CRASH)

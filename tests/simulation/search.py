@@ -59,6 +59,8 @@ def search(seeds: Sequence[int], *, jobs: int, out: TextIO = sys.stderr) -> Foun
         for played, failed in pool.imap_unordered(judge_block, blocks):
             found.seeds += played
             found.failed |= failed
+            for seed, wrong in failed.items():
+                print(f"seed {seed}: {wrong[0]}", file=out, flush=True)
             now = time.monotonic()
             if now - told >= REPORT_S or found.seeds == len(seeds):
                 told = now
