@@ -41,7 +41,7 @@ class RawBot:
         self.closed_at = time.monotonic()
         self._news.set()
 
-    async def until(self, done: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    async def until(self, done: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait for something that messages bring about."""
         async with asyncio.timeout(timeout_s):
             while not done():

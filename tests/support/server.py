@@ -25,7 +25,7 @@ from typing import Any, Self
 import httpx
 
 RELAY = Path(sys.executable).parent / "relay"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 TRACE_TIMEOUT_S = 10.0
 COMMANDS = """
 import json, sys

@@ -25,7 +25,7 @@ from tests.faults.ledger.judge import judge
 from tests.faults.ledger.web import call
 from tests.faults.ledger.wire import Weather, Wire
 
-TRACE_S = 20.0
+TRACE_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Ledger:
 
     async def _until(self, given: Object) -> Object:
         """Wait until all streams have ended, so many bots are there, or a share is shown."""
-        give_up = time.monotonic() + given.get("timeout_s", 60)
+        give_up = time.monotonic() + given.get("timeout_s", 120)
         while True:
             now = self._progress()
             if given.get("ended") and now["open"] == 0:
@@ -184,6 +184,7 @@ class Ledger:
         self._early.clear()
         found: list[str] = []
         outcomes: dict[str, int] = {}
+        unshown: list[str] = []
         untraced = 0
         for stream in streams:
             trace = (
@@ -198,8 +199,10 @@ class Ledger:
             outcome = str(trace["outcome"]) if trace is not None else _shown_outcome(stream)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
             found += judge(stream, trace, slack_s=given.get("slack_s", 0.0))
+            unshown += _unshown(stream)
         return {
             "violations": found,
+            "unshown": unshown,
             "streams": len(streams),
             "untraced": untraced,
             "outcomes": outcomes,
@@ -232,6 +235,17 @@ class Ledger:
                 return trace
             at += 1
             await asyncio.sleep(0.1)
+
+
+def _unshown(stream: Stream) -> list[str]:
+    """Tell of each chunk that was acknowledged and not shown, in seconds from the stream's end."""
+    return [
+        f"{stream.stream_id} {sequence}: sent {stream.sent[sequence] - reader.end_at:+.2f}, "
+        f"acknowledged {at - reader.end_at:+.2f} s"
+        for reader in stream.readers
+        for sequence, at in stream.acked.items()
+        if sequence not in reader.shown
+    ]
 
 
 def _shown_outcome(stream: Stream) -> str:

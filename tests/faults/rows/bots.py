@@ -18,7 +18,7 @@ GRACE_S = 8.0
 async def reconnects(stage: Stage, size: Size) -> Measured:
     """Connections are aborted at random points, up to 20 times in each stream."""
     measured = Measured()
-    await stage.relay(bots=10)
+    await stage.relay(bots=size.bots)
     ledger = await stage.ledger(seed=size.seed)
     await stage.bots(ledger.url)
     random = Random(size.seed)
@@ -51,7 +51,7 @@ async def reconnects(stage: Stage, size: Size) -> Measured:
 async def killed(stage: Stage, size: Size) -> Measured:
     """The bots' process is killed in mid-answer."""
     measured = Measured()
-    await stage.relay(bots=10)
+    await stage.relay(bots=size.bots)
     ledger = await stage.ledger()
     bots = await stage.bots(ledger.url)
     await ledger.ask(stage.users, chunks=200, pause_ms=20.0)

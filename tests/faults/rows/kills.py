@@ -18,7 +18,7 @@ CHUNKS = 300
 
 async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
     measured = Measured()
-    relay = await stage.relay(bots=10, **settings)
+    relay = await stage.relay(bots=size.bots, **settings)
     ledger = await stage.ledger(seed=size.seed)
     await stage.bots(ledger.url)
     random = Random(size.seed)

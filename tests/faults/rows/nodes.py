@@ -15,7 +15,6 @@ from tests.support.server import RelayServer
 
 HOP_MS = 30.0
 EXIT_S = 10.0
-BOTS = 10
 TTL_S = 10.0
 """How long after its last sign of life a node counts as alive."""
 
@@ -32,11 +31,11 @@ class Pair:
         await self.ledger.call("relays", ports=ports, bot_ports=[relay.port for relay in relays])
 
 
-async def _pair(stage: Stage, closing: AsyncExitStack) -> Pair:
+async def _pair(stage: Stage, size: Size, closing: AsyncExitStack) -> Pair:
     redis = await stage.redis()
     _, url = await stage.postgres()
     way = await closing.enter_async_context(Pass(redis.port))
-    await stage.plant(BOTS, url)
+    await stage.plant(size.bots, url)
     broker = f"redis://127.0.0.1:{way.port}"
     a = await stage.relay(name="a", database_url=url, broker_url=broker)
     b = await stage.relay(name="b", database_url=url, broker_url=redis.url)
@@ -49,7 +48,7 @@ async def hop(stage: Stage, size: Size) -> Measured:
     """Every bot is at A and every device at B."""
     measured = Measured()
     async with AsyncExitStack() as closing:
-        pair = await _pair(stage, closing)
+        pair = await _pair(stage, size, closing)
         await stage.bots(pair.ledger.url)
         await pair.ledger.ask(stage.users, at=1, chunks=size.of(300, 100), pause_ms=35.0)
         await pair.ledger.until(ended=True)
@@ -74,7 +73,7 @@ async def cut_off(stage: Stage, size: Size) -> Measured:
     """A loses its Redis under load, its devices and bots stay connected; later it has it again."""
     measured = Measured()
     async with AsyncExitStack() as closing:
-        pair = await _pair(stage, closing)
+        pair = await _pair(stage, size, closing)
         ledger = pair.ledger
         await stage.bots(ledger.url)
         for stalls, seconds in size.of(
@@ -82,7 +81,7 @@ async def cut_off(stage: Stage, size: Size) -> Measured:
         ):
             await pair.bots_at(pair.a)
             await ledger.call("abort")
-            await ledger.until(bots=BOTS)
+            await ledger.until(bots=size.bots)
             await ledger.ask(stage.users, at=1, readers=2, chunks=200, pause_ms=20.0)
             await ledger.until(share=0.2)
             # Whoever comes anew is sent to B, as by a proxy that asks /readyz.
@@ -114,12 +113,12 @@ async def drain(stage: Stage, size: Size) -> Measured:
     measured = Measured()
     exits = []
     async with AsyncExitStack() as closing:
-        pair = await _pair(stage, closing)
+        pair = await _pair(stage, size, closing)
         ledger = pair.ledger
         await pair.bots_at(pair.a, pair.b)
         await stage.bots(ledger.url)
         for _ in range(size.of(3, 1)):
-            await ledger.until(bots=BOTS)
+            await ledger.until(bots=size.bots)
             await ledger.ask(stage.users, readers=2, chunks=size.of(1_000, 400), pause_ms=25.0)
             for relay, share in ((pair.a, 0.1), (pair.b, 0.5)):
                 await ledger.until(share=share, timeout_s=120)
@@ -130,7 +129,9 @@ async def drain(stage: Stage, size: Size) -> Measured:
                 await asyncio.to_thread(relay.start)
             await ledger.until(ended=True, timeout_s=120)
             measured.judged(await ledger.judge())
-    measured.figures.append(f"{len(exits)} exits under {BOTS} answers and {2 * BOTS} devices")
+    measured.figures.append(
+        f"{len(exits)} exits under {size.bots} answers and {2 * size.bots} devices"
+    )
     measured.within("exit after at most", max(exits), EXIT_S)
     return measured
 

@@ -71,7 +71,7 @@ async def _settled(relay: RelayServer) -> None:
 async def sqlite_locked(stage: Stage, size: Size) -> Measured:
     """Somebody else writes for ten seconds."""
     measured = Measured()
-    relay = await stage.relay(bots=10)
+    relay = await stage.relay(bots=size.bots)
     ledger = await stage.ledger()
     await stage.bots(ledger.url)
 
@@ -96,7 +96,7 @@ async def disk_full(stage: Stage, size: Size) -> Measured:
     """The disk of the database is full, and later has room again."""
     measured = Measured()
     folder = stage.folder / "disk"
-    await stage.plant(10)
+    await stage.plant(size.bots)
     with _small_disk(folder):
         shutil.copy(stage.seed.database, folder / "relay.db")
         url = f"sqlite+aiosqlite:///{folder / 'relay.db'}"
@@ -156,7 +156,7 @@ async def postgres_paused(stage: Stage, size: Size) -> Measured:
     """Every process of PostgreSQL stands still; its sockets stay open."""
     measured = Measured()
     server, url = await stage.postgres()
-    relay = await stage.relay(bots=10, database_url=url)
+    relay = await stage.relay(bots=size.bots, database_url=url)
     ledger = await stage.ledger()
     await stage.bots(ledger.url)
 
@@ -184,7 +184,7 @@ async def poisoned_row(stage: Stage, size: Size) -> Measured:
     """PostgreSQL refuses the rows of one user, and would refuse a NUL in anybody's text."""
     measured = Measured()
     server, url = await stage.postgres()
-    relay = await stage.relay(bots=10, database_url=url)
+    relay = await stage.relay(bots=size.bots, database_url=url)
     await asyncio.to_thread(server.run, "psql", "-q", "-d", "faults", "-c", POISON)
     ledger = await stage.ledger()
     await stage.bots(ledger.url)
