@@ -16,6 +16,8 @@ from relay.store.store import Store
 
 MB: Final = 1 << 20
 
+TRIES: Final = 5
+
 GAUGES: Final = {
     "tasks": "relay_tasks",
     "timers": "relay_timers",
@@ -57,13 +59,17 @@ def from_outside(pid: int) -> dict[str, float]:
     }
 
 
+async def _metrics(http: httpx.AsyncClient) -> str:
+    for _ in range(TRIES - 1):
+        # The relay ended the idle connection at that very moment, as every HTTP server may.
+        with suppress(httpx.TransportError):
+            return (await http.get("/metrics")).text
+    return (await http.get("/metrics")).text
+
+
 async def from_inside(http: httpx.AsyncClient) -> tuple[dict[str, float], dict[str, int]]:
     """Return the relay's own figures, and how many streams ended with which outcome."""
-    try:
-        told = (await http.get("/metrics")).text
-    except httpx.RemoteProtocolError:
-        # The relay ended the idle connection at that very moment, as every HTTP server may.
-        told = (await http.get("/metrics")).text
+    told = await _metrics(http)
     samples = [s for family in text_string_to_metric_families(told) for s in family.samples]
     by_name = {sample.name: sample.value for sample in samples}
     outcomes = {
