@@ -14,6 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, assert_never
 
@@ -114,6 +115,9 @@ class StreamOwner:
 
     `stored` follows the writes. The receiver is ahead of them while one is awaited: an
     answer made from it would acknowledge what is still on its way to the log.
+
+    `since` is when this node began: a bot that had gone before could not come back to it, so
+    that its grace begins then, however long the relay was away.
     """
 
     def __init__(
@@ -125,7 +129,11 @@ class StreamOwner:
         log: StreamLog,
         react: Callable[[Reaction, float], None],
         failed: Callable[[BrokerError | UnknownStream], None],
+        since: float = 0.0,
     ) -> None:
+        facts = read_facts(snapshot.notes.get(FACTS, ""), snapshot.notes.get(SUMMARY, ""))
+        if facts.lost_at is not None:
+            facts = replace(facts, lost_at=max(facts.lost_at, since))
         self.stream_id = snapshot.meta.stream_id
         self.fence = snapshot.fence
         self.dead = False
@@ -135,7 +143,7 @@ class StreamOwner:
             snapshot.held,
             opened_at=snapshot.meta.opened_at,
             can_resend=can_resend,
-            facts=read_facts(snapshot.notes.get(FACTS, ""), snapshot.notes.get(SUMMARY, "")),
+            facts=facts,
         )
         self._facts = self._kept = self.receiver.facts
         self._notes: dict[str, Callable[[], str]] = {}
@@ -347,8 +355,9 @@ class StreamOwner:
             self._worker = None
 
     def _die(self, error: BrokerError | UnknownStream) -> None:
-        self.dead = True
-        self._failed(error)
+        if not self.dead:  # else the stream has gone on without it
+            self.dead = True
+            self._failed(error)
 
     def unsaid(self, snapshot: LogSnapshot | None = None) -> list[Unsaid]:
         """Return the messages that a dead owner did not see through, in their order.

@@ -45,6 +45,7 @@ class Recovery:
         self._log = log
         self._limits = limits
         self._now = now
+        self._since = now()
         self._background = background
         self._recovered = recovered
         self._fenced = fenced
@@ -61,6 +62,7 @@ class Recovery:
             log=self._log,
             react=stream.react,
             failed=partial(self._failed, stream),
+            since=self._since,
         )
 
     def retry(self, stream: NodeStream, now: float) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextvars import ContextVar
+from dataclasses import replace
 
 import pytest
 
 from relay.broker.base import StreamLog
 from relay.broker.memory import MemoryLog
 from relay.errors import BrokerError, BrokerUnavailable, Fenced, OffsetMismatch, UnknownStream
-from relay.node.owner import Reaction, Stored, StreamOwner
+from relay.node.owner import FACTS, Reaction, Stored, StreamOwner
 from relay.protocol.events import (
     Ack,
     BotBack,
@@ -25,8 +26,10 @@ from relay.protocol.events import (
     Refuse,
     Summary,
 )
+from relay.protocol.facts import Facts
 from relay.protocol.limits import Limits
 from relay.protocol.texthash import content_hash
+from relay.wire.facts import write_facts
 from tests.support.brokers import DelayedLog
 from tests.support.node import META, NOW, settle_down
 
@@ -76,6 +79,26 @@ def far() -> tuple[Owned, DelayedLog]:
     log = DelayedLog(inner)
     log.held = True
     return Owned(log, inner), log
+
+
+@pytest.mark.parametrize(("since", "grace_from"), [(0.0, 5.0), (30.0, 30.0)])
+def test_a_bot_that_was_gone_before_its_relay_gets_its_grace_anew(
+    since: float, grace_from: float
+) -> None:
+    """A relay that was away for half a minute must not end what no bot could come back to."""
+    log = MemoryLog()
+    limits = Limits()
+    facts = write_facts(Facts(broken=True, lost_at=NOW + 5.0))
+    owner = StreamOwner(
+        replace(log.create(META), notes={FACTS: facts}),
+        limits=limits,
+        can_resend=True,
+        log=log,
+        react=lambda reaction, now: None,
+        failed=lambda error: None,
+        since=NOW + since,
+    )
+    assert owner.receiver.next_deadline() == NOW + grace_from + limits.bot_grace_s
 
 
 def test_with_the_memory_broker_all_is_done_when_the_call_returns() -> None:
