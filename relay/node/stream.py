@@ -248,6 +248,7 @@ class NodeStream:
     def take_over(self, owner: StreamOwner, snapshot: LogSnapshot, now: float) -> None:
         """Go on with an owner that was rebuilt from the log, and tell it what no log holds."""
         unsaid = self.owner.unsaid(snapshot)
+        self.owner.dead = True  # whatever it still has under way, it speaks for the stream no more
         self.owner = owner
         self._note_again(snapshot.notes)
         self.notice_end(now)
