@@ -9,18 +9,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 import httpx
+from redis.asyncio import Redis
 
 from bench.durability.bots import OneAnswer, SdkAnswer, Trusting
 from bench.durability.tally import Fate
 from relay.admin.traces import TraceFilter
+from relay.broker.redis.keys import Keys
+from relay.broker.redis.records import read_entry
 from relay.store.store import Store
 from relay_sdk import Answer, Device, DeviceTimes
 
 PAIRS: Final = 4
 """So many answers of each of the two kinds of bots run at a time."""
+
+DEFAULT_PREFIX: Final = "relay"
+"""`RELAY_REDIS_PREFIX`, as it is by default."""
 
 CHUNKS: Final = (20, 160)
 """How many chunks one answer has: from and to. Some end before the kill, some while it lasts."""
@@ -49,6 +55,8 @@ class Stage:
     tokens: Sequence[str]
     users: Sequence[str]
     store: Store
+    redis_port: Callable[[], int] | None = None
+    """Where the primary listens; None with the memory broker."""
 
 
 @dataclass(slots=True)
@@ -130,19 +138,40 @@ async def _fate(stage: Stage, kill: int, one: Running) -> Fate:
 
 
 async def _stored(stage: Stage, stream_id: str) -> frozenset[int]:
-    """Read the stream from its start, as a device that was never there before."""
+    """Read the stream from its start: in Redis itself, or as a device that was never there before.
+
+    A relay that lived through a failover may still know what its Redis does not.
+    """
+    if stage.redis_port is not None:
+        key = Keys(DEFAULT_PREFIX, "").log(stream_id)
+        async with Redis(host="127.0.0.1", port=stage.redis_port()) as redis:
+            found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(key))
+        return _pieces("".join(read_entry(fields).content for _, fields in found))
+    async with (
+        asyncio.timeout(OVER_S),
+        httpx.AsyncClient(base_url=stage.url, trust_env=False, timeout=OVER_S) as http,
+    ):
+        while True:
+            text = await _read(stage, http, stream_id)
+            if text is not None:
+                return _pieces(text)
+            await asyncio.sleep(0.2)
+
+
+async def _read(stage: Stage, http: httpx.AsyncClient, stream_id: str) -> str | None:
+    """Return the text of a stream; None where the relay, or its database, is not back yet."""
     headers = {"Authorization": f"Bearer {stage.key}"}
     text = ""
-    with suppress(httpx.HTTPError, TimeoutError):
-        async with (
-            asyncio.timeout(10),
-            httpx.AsyncClient(base_url=stage.url, trust_env=False, timeout=10) as http,
-            http.stream("GET", f"/streams/{stream_id}/events", headers=headers) as response,
-        ):
+    try:
+        async with http.stream("GET", f"/streams/{stream_id}/events", headers=headers) as response:
+            if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                return None
             async for line in response.aiter_lines():
                 if line.startswith("data:"):
                     text += json.loads(line[5:]).get("content", "")
-    return _pieces(text)
+    except httpx.TransportError:
+        return None
+    return text
 
 
 def _pieces(text: str) -> frozenset[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -113,7 +113,9 @@ async def on_stage(scene: Scene, folder: Path, rng: Random) -> AsyncIterator[tup
         relay = RelayServer(folder, settings)
         stack.push_async_callback(relay.kill)
         await relay.start()
-        stage = Stage(relay.url, stage.key, stage.tokens, stage.users, store)
+        stage = replace(stage, url=relay.url)
+        if broker is not None:
+            stage = replace(stage, redis_port=broker.primary_port)
         yield stage, _breaking(scene, relay, broker, postgres, rng)
 
 
@@ -173,6 +175,10 @@ class Redises:
         """What the relay is given."""
         port = self.primary.port if self._replica is None else self._front.port
         return f"redis://127.0.0.1:{port}"
+
+    def primary_port(self) -> int:
+        """Where the primary of this moment listens."""
+        return self.primary.port
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
