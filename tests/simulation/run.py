@@ -17,7 +17,7 @@ from relay.errors import RelayError
 from tests.simulation.bots import AnyBot, Wire, make_bot
 from tests.simulation.broker import FarBroker, Line, WitnessLog
 from tests.simulation.devices import Device
-from tests.simulation.facts import BotLeft, Ledger, Probed, Sample
+from tests.simulation.facts import BotCame, BotLeft, Ledger, Probed, Sample
 from tests.simulation.faults import Faults
 from tests.simulation.logs import NOT_MADE, PLANNED, watched_logs
 from tests.simulation.network import Payload, Socket
@@ -55,8 +55,14 @@ class Run:
     """By process: what its tracer says that it lost, and what its store did not keep."""
 
     def left_at(self, bot_id: int) -> list[float]:
-        """Return when connections of this bot were known to be gone."""
-        return [fact.at for fact, left in self.ledger.of(BotLeft) if left.bot_id == bot_id]
+        """Return when the newest connection of this bot was known to be gone."""
+        newest, found = 0, []
+        for fact in self.ledger.facts:
+            if isinstance(fact.what, BotCame) and fact.what.bot_id == bot_id:
+                newest = fact.what.connection
+            elif isinstance(fact.what, BotLeft) and fact.what.connection == newest:
+                found.append(fact.at)
+        return found
 
 
 class Simulation:
