@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 from tests.faults.content import Answer
 from tests.faults.ledger.books import Object, Reader, Stream
 from tests.faults.ledger.judge import judge
 
-FAULTS = Path(__file__).parents[1] / "faults"
 ANSWER = Answer(1, 3)
 TOTAL = 3
 
@@ -41,27 +37,6 @@ def trace(**changes: object) -> Object:
         "sse_content": text,
     }
     return {**whole, **changes}
-
-
-def test_the_ledger_imports_nothing_of_the_relay() -> None:
-    """Neither its own modules nor the one that it shares import `relay` or `relay_sdk`."""
-    files = [FAULTS / "content.py", *sorted((FAULTS / "ledger").rglob("*.py"))]
-    names = {
-        name
-        for path in files
-        for node in ast.walk(ast.parse(path.read_text()))
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or ""]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert {name.partition(".")[0] for name in names} >= {"asyncio", "websockets", "tests"}
-    assert not {name for name in names if name.partition(".")[0] in {"relay", "relay_sdk"}}
-    ours = {name for name in names if name.startswith("tests.")}
-    assert all(n.startswith(("tests.faults.ledger", "tests.faults.content")) for n in ours)
 
 
 def test_a_stream_that_is_whole_passes() -> None:
