@@ -156,6 +156,11 @@ class StreamOwner:
         self._waiting: deque[_Decision] = deque()
         self._worker: asyncio.Task[None] | None = None
 
+    @property
+    def confirmed(self) -> int:
+        """Up to which offset the log has said that it has everything."""
+        return self._written if self._last is None else self._last.offset - 1
+
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
         """Take a message and perform its effects. None where all of it is done already."""
         if self.dead:

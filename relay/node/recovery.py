@@ -94,6 +94,10 @@ class Recovery:
         else:
             self.take_over(stream, snapshot)
 
+    async def _drop(self, stream_id: str) -> None:
+        with suppress(BrokerError):  # it expires by itself
+            await settle(self._log.drop(stream_id))
+
     async def _is_made_again(self, stream: NodeStream) -> bool:
         """Whether its bot has taken a stream whose log was lost to another node, where it goes on.
 
@@ -105,9 +109,21 @@ class Recovery:
         return False
 
     def take_over(self, stream: NodeStream, snapshot: LogSnapshot) -> None:
-        """Let the stream go on under a new owner."""
+        """Let the stream go on under a new owner.
+
+        A failover may have lost what the log had confirmed. A bot that sends it again makes the
+        same entries of it; with any other the stream ends as lost, because its readers stand behind
+        entries that would become others, and its end might come before them.
+        """
         stream.rebuild_at = None
         can_resend = stream.link is not None and stream.link.reliable
+        known = max(stream.owner.confirmed, stream.audience.delivered)
+        if len(snapshot.entries) < known and not can_resend:
+            gone = known - len(snapshot.entries)
+            self._logger.error("log_went_back", **stream.view.names, entries=gone)
+            stream.lose(self._now())
+            self._background(self._drop(stream.stream_id), **stream.view.names)
+            return
         owner = self.own(snapshot, stream, can_resend=can_resend)
         stream.take_over(owner, snapshot, self._now())
         self._recovered(stream)

@@ -59,6 +59,10 @@ class DelayedLog:
         """Let the oldest late write happen after all."""
         return self._late.pop(0)()
 
+    def roll_back(self, stream_id: str, entries: int) -> None:
+        """Lose the newest entries, as a failover does to a replica that was behind."""
+        del self.inner._log(stream_id).entries[-entries:]  # noqa: SLF001 - no log does it by itself
+
     async def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
         await asyncio.sleep(0)
         return self.inner.create(meta, notes)

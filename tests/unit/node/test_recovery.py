@@ -8,7 +8,7 @@ import pytest
 
 from relay.broker.base import LogSnapshot
 from relay.broker.memory import MemoryLog
-from relay.errors import Fenced
+from relay.errors import Fenced, UnknownStream
 from relay.node.recovery import RETRY_SECONDS
 from relay.protocol.events import Abort, Chunk, End, Summary
 from relay.protocol.texthash import content_hash
@@ -347,6 +347,48 @@ async def test_a_log_that_is_gone_ends_the_stream_as_lost(far: World, far_log: D
     assert far.node.open_streams == 0
     await far.advance(300.0)
     assert (await far.bot()).connected.streams == ()
+
+
+async def test_a_log_that_went_back_ends_the_stream_of_a_legacy_bot_as_lost(
+    far: World, far_log: DelayedLog
+) -> None:
+    """Its reader has seen what is gone: what came next would be at offsets that it has read."""
+    bot = await far.bot(protocol=1)
+    stream = (await far.ask()).stream_id
+    reader = await far.read(stream)
+    for sequence in range(3):
+        await bot.say(stream, Chunk(TEXTS[sequence], sequence))
+    await reader.read()
+    far_log.roll_back(stream, 2)
+    await bot.say(stream, Chunk(TEXTS[3], 3))
+    await settle_down()
+    assert far.node.open_streams == 0
+    with pytest.raises(UnknownStream):
+        await reader.read()
+    reader.subscription.close()
+    await far.advance(31.0)
+    row = await far.row(stream)
+    assert (row.outcome, row.status) == ("lost", "anomaly")
+
+
+async def test_a_log_that_went_back_is_made_whole_by_a_bot_that_sends_again(
+    far: World, far_log: DelayedLog
+) -> None:
+    """Of the same chunks the same entries are made, so a reader that has them misses none."""
+    bot = await far.bot()
+    stream = (await far.ask()).stream_id
+    reader = await far.read(stream)
+    for sequence in range(3):
+        await bot.say(stream, Chunk(TEXTS[sequence], sequence))
+    await reader.read()
+    far_log.roll_back(stream, 2)
+    await bot.say(stream, Chunk(TEXTS[3], 3))
+    await settle_down()
+    assert resume(bot, stream) == [1, 2, 3]
+    await bot.chunks(stream, TEXTS, 1, 2, 3)
+    await bot.end(stream, TEXTS)
+    await reader.read_all()
+    assert (reader.sequences, reader.end.outcome) == ([0, 1, 2, 3], "completed")
 
 
 async def test_deadlines_are_those_of_the_log(far: World, far_log: DelayedLog) -> None:
