@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from relay.errors import RelayError
 from relay.logs import get_logger
@@ -139,9 +139,8 @@ class Responder:
         failure: Callable[[RelayError], bytes],
     ) -> None:
         """The same response, without a task that waits for each of its events."""
-        head = {**EVENT_STREAM, **SSE_HEADERS, **headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in head.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        # Nothing that is not needed later is named here: a quiet reader would keep it in memory.
+        await send(_head({**EVENT_STREAM, **SSE_HEADERS, **headers}))
         await send({"type": "http.response.body", "body": prelude, "more_body": True})
         assert self._passes is not None
         live = LiveResponse(
@@ -171,6 +170,11 @@ class Responder:
             call_later = asyncio.get_running_loop().call_later
             self._keep_alive = KeepAlive(comment, every_s=self._keepalive_s, call_later=call_later)
         return self._keep_alive
+
+
+def _head(headers: Mapping[str, str]) -> Message:
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": 200, "headers": raw}
 
 
 async def _gone(receive: Receive) -> None:
