@@ -214,7 +214,7 @@ class NodeStream:
             case Amend():
                 self.report = reaction.report
                 if self._traced:
-                    self._settled(self)
+                    self._have_traced()
             case _:
                 assert_never(reaction)
 
@@ -341,7 +341,11 @@ class NodeStream:
         if read_to_end or (not self._traced and (abandoned or self.audience.abandoned)):
             # Somebody who comes after all, and reads to the end, corrects the row.
             self._traced, self._traced_to_end = True, read_to_end
-            self._settled(self)
+            self._have_traced()
+
+    def _have_traced(self) -> None:
+        self.row_made = False  # until it is, the log stays, also where a row is amended
+        self._settled(self)
 
     async def make_row(self, log: StreamLog, *, with_content: bool) -> TraceRow:
         """Make the trace row from the log and the notes."""

@@ -6,6 +6,7 @@ import pytest
 
 from relay.errors import PositionGone
 from relay.node.lifecycle import ROW_WAIT_SECONDS
+from relay.protocol.events import Chunk, End, Summary
 from tests.support.node import World
 
 
@@ -65,6 +66,21 @@ async def test_a_log_does_not_wait_for_a_tracer_that_is_stuck(world: World) -> N
         await world.read(stream)
     assert await world.rows() == {}
     assert world.tracer.lost == 1
+
+
+async def test_a_log_waits_for_a_row_that_is_amended(world: World) -> None:
+    """A summary that comes in the last moment is still in the trace, which is made from the log."""
+    bot = await world.bot(protocol=1)
+    stream = (await world.ask()).stream_id
+    await bot.say(stream, Chunk("a", 0))
+    await bot.say(stream, End())
+    await world.advance(1.0)
+    await (await world.read(stream)).read_all()
+    assert (await world.row(stream)).status == "completed"
+    await bot.say(stream, Summary("b", 1, "x"))
+    await world.advance(300.0)
+    assert (await world.row(stream)).status == "anomaly"
+    assert world.tracer.lost == 0
 
 
 async def test_what_is_due_of_a_stream_that_is_gone_is_nothing(world: World) -> None:
