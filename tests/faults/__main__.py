@@ -99,7 +99,7 @@ class Show:
             report.write(self.path, [one.name for one in ALL], self.rows)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="faults", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these scenarios")
@@ -109,7 +109,7 @@ def main() -> int:
     parser.add_argument("--chunks", type=int, default=100_000, help="of `weather`")
     parser.add_argument("--seed", type=int, default=1, help="of what happens by chance")
     parser.add_argument("--report", type=Path, help="a Markdown file to write the table to")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     known = {scenario.name: scenario for scenario in ALL}
     if unknown := [name for name in given.names if name not in known]:
         parser.error(f"no scenario {unknown[0]!r}; there are: {', '.join(known)}")

@@ -27,6 +27,7 @@ class Pass:
         self._flowing.set()
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def reset(self) -> None:
         """Break every connection, without a goodbye."""
@@ -68,8 +69,14 @@ class Pass:
         assert self._server is not None
         self._server.close()
         self.cut()
+        self.flow()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         if self.closed:
             writer.transport.abort()
             return
@@ -89,6 +96,10 @@ class Pass:
         finally:
             self._pairs.discard(pair)
             pair.abort()
+            # So that the sockets are closed, and not only going to be.
+            with suppress(OSError):
+                await writer.wait_closed()
+                await there[1].wait_closed()
 
     async def _copy(
         self,

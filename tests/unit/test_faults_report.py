@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.faults import report
+from tests.faults.__main__ import main
 from tests.faults.catalog import ALL
 from tests.faults.content import Answer, read_question
 from tests.faults.figures import percentile
@@ -28,37 +32,32 @@ def scenario(name: str) -> Scenario:
     return Scenario(name, "fault", "how", "target | limit", _nothing)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'sdk_py'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_no_two_scenarios_have_one_name() -> None:
     """A name is how one is run alone, and its row in the report."""
     names = [one.name for one in ALL]
     assert len(set(names)) == len(names)
 
 
-def test_the_runner_names_its_scenarios() -> None:
+def test_the_runner_names_its_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
     """With --list, and where a name is not known."""
-    listed = run("-m", "tests.faults", "--list")
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == [one.name for one in ALL]
-    wrong = run("-m", "tests.faults", "rdis-stopped")
-    assert wrong.returncode == 2
-    assert "no scenario 'rdis-stopped'; there are: weather," in wrong.stderr
+    assert main(["--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == [one.name for one in ALL]
+    with pytest.raises(SystemExit, match="2"):
+        main(["rdis-stopped"])
+    assert "no scenario 'rdis-stopped'; there are: weather," in capsys.readouterr().err
 
 
 def test_nothing_of_the_relay_is_loaded_in_the_ledger() -> None:
     """Also not by what it imports."""
-    code = "import sys, tests.faults.ledger.__main__; print(*sys.modules)"
-    loaded = run("-c", code)
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, tests.faults.ledger.__main__; print(*sys.modules)"],
+        cwd=ROOT,
+        env={**environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'sdk_py'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert loaded.returncode == 0, loaded.stderr
     names = loaded.stdout.split()
     assert "websockets" in names
@@ -133,11 +132,16 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 async def test_the_proxy_passes_resets_and_swallows() -> None:
     """What it is told to, and nothing else."""
+    serving: list[asyncio.Task[None] | None] = []
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(100):
-            writer.write(data)
+        serving.append(asyncio.current_task())
+        with suppress(OSError):
+            while data := await reader.read(100):
+                writer.write(data)
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     async with server, Pass(server.sockets[0].getsockname()[1]) as way:
@@ -151,6 +155,8 @@ async def test_the_proxy_passes_resets_and_swallows() -> None:
                 return b"reset"
             finally:
                 writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
 
         assert await ask(b"one") == b"one"
         way.swallow_reply_to(b"wo")
@@ -167,3 +173,4 @@ async def test_the_proxy_passes_resets_and_swallows() -> None:
         assert not done
         way.flow()
         assert await waiting == b"one"
+    await asyncio.gather(*filter(None, serving))
