@@ -50,6 +50,10 @@ FRAGMENTS_MAX = 1_024
 BODY_CHUNKS_MAX = 1_024
 """Of one request that comes chunked: 1 KiB each, where it is as large as it may be."""
 
+AFTER_CLOSE_BYTES_MAX = 524_288
+"""What is read of a peer that we have closed, while we wait for its answer. A bot may have so much
+on its way; above it nothing more is read."""
+
 CLOSE_NO_TEXT, CLOSE_POLICY, CLOSE_TOO_LARGE = 1007, 1008, 1009
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -228,9 +232,10 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         self._pings = Bucket(PINGS_PER_S)
         self._heard_at = self.loop.time()
         self._fragments = 0
+        self._said_after_close = 0
         super().connection_made(transport)
         self._portions = Portions(
-            self.loop, self.transport, super().data_received, lambda: not self.read_paused
+            self.loop, self.transport, self.take, lambda: not self.read_paused
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -242,9 +247,20 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sent, in portions."""
+        """Take what the peer sent, in portions; behind our own close not much of it."""
         self._heard_at = self.loop.time()
+        if self.close_sent:
+            self._said_after_close += len(data)
+            if self._said_after_close > AFTER_CLOSE_BYTES_MAX:
+                # Whoever goes on and on will not answer the close: a timer ends it.
+                self._portions.drop()
+                self.transport.pause_reading()
+                return
         self._portions.feed(data)
+
+    def take(self, data: bytes) -> None:
+        """Decode a portion."""
+        super().data_received(data)
 
     async def receive(self) -> ASGIReceiveEvent:
         """Return the next message; what was read already comes before what is read now."""

@@ -21,6 +21,9 @@ _logger = get_logger(__name__)
 WAITING_FRAMES_MAX = 256
 """A socket with so many frames that wait is not read: whoever only writes slows itself down."""
 
+FRAMES_PER_TURN = 64
+"""After so many frames that did not have to wait for anything the other sockets get their turn."""
+
 
 class Intake:
     """The frames of one socket.
@@ -84,6 +87,7 @@ class Intake:
             await asyncio.wait([task])
 
     async def _in_turn(self, pending: Sequence[Awaitable[None]]) -> None:
+        done = 0
         try:
             while True:
                 for one in pending:
@@ -91,10 +95,16 @@ class Intake:
                 if not self._waiting:
                     return
                 await self._connection.receive(self._waiting.popleft())
-                frames = tuple(self._waiting)
-                self._waiting.clear()
-                pending, rest = self._at_once(frames)
-                self._waiting.extend(rest)
+                done += 1
+                if done % FRAMES_PER_TURN == 0:
+                    await asyncio.sleep(0)
+                pending = ()
+                if self._waiting and read_chunk(self._waiting[0]) is not None:
+                    # Only then: to copy all that waits for each frame takes minutes for some.
+                    frames = tuple(self._waiting)
+                    self._waiting.clear()
+                    pending, rest = self._at_once(frames)
+                    self._waiting.extend(rest)
         except Exception:
             _logger.exception("connection_failed", **self._names)
             self._failed()

@@ -25,7 +25,7 @@ class SocketUser(Protocol):
     """Whoever claimed a socket."""
 
     def received(self, messages: Sequence[str], size: int) -> None:
-        """The text messages that one read of the socket completed, and how many bytes it read."""
+        """Text messages that came together, and how many bytes were read for them."""
         ...
 
     def received_binary(self, size: int) -> None:
@@ -37,7 +37,7 @@ class SocketUser(Protocol):
         ...
 
     def lost(self) -> None:
-        """The socket is gone."""
+        """Nothing more is received, and nothing more can be written. May be told twice."""
         ...
 
 
@@ -58,7 +58,7 @@ class Socket(Protocol):
         ...
 
     def close(self) -> None:
-        """Say goodbye behind what was written, and wait a while for the answer."""
+        """Say goodbye behind what was written. The answer is awaited without the user."""
         ...
 
     def abort(self) -> None:
@@ -79,6 +79,8 @@ class FastWebSocket(HardenedWebSocket):
 
     _user: SocketUser | None = None
     _reader: FrameReader
+    _unpaid = 0
+    """Bytes that were read, and no message told of."""
     is_full = False
 
     def handle_connect(self, event: Request) -> None:
@@ -90,26 +92,31 @@ class FastWebSocket(HardenedWebSocket):
 
     # --- from the socket ------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes of the client."""
+    def take(self, data: bytes) -> None:
+        """Take a portion of what the client sent."""
         user = self._user
         if user is None:
-            super().data_received(data)
+            super().take(data)
             return
-        self._heard_at = self.loop.time()
         reader = self._reader
         messages = reader.feed(data)
+        self._unpaid += len(data)
         if messages:
-            user.received(messages, len(data))
+            size, self._unpaid = self._unpaid, 0
+            user.received(messages, size)
         if reader.control:
             control, reader.control = reader.control, []
             for event in control:
+                if self.transport.is_closing():
+                    break
                 self._control(user, event)
         if reader.failure is not None and not self.close_sent:
             self._end(frames.close(reader.failure.code, reader.failure.reason))
 
     def _control(self, user: SocketUser, event: Control) -> None:
         match event:
+            case Ping() | Pong() if self.close_sent:
+                pass
             case Ping(payload):
                 # Made by `conn`, because the hardened protocol writes what that has to send.
                 self.conn.send_pong(payload)
@@ -129,6 +136,31 @@ class FastWebSocket(HardenedWebSocket):
         if last:
             self.transport.write(last)
         self.transport.close()
+        self._part()
+
+    def _part(self) -> None:
+        """Closing has begun: whoever takes none of the last words does not keep the socket."""
+        if self._user is None:
+            return
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._user.lost()
+
+    def handle_parser_exception(self) -> None:
+        """The peer is told why, and is gone."""
+        super().handle_parser_exception()
+        self._part()
+
+    def keepalive_timeout(self) -> None:
+        """A peer that does not answer is gone."""
+        super().keepalive_timeout()
+        if self.close_sent:
+            self._part()
+
+    def shutdown(self) -> None:
+        """The server ends."""
+        super().shutdown()
+        self._part()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly."""
@@ -168,7 +200,8 @@ class FastWebSocket(HardenedWebSocket):
         self.stop_keepalive()
         self.close_sent = True
         self.transport.write(frames.close(CloseCode.NORMAL))
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+        self.resume_reading()
+        self._part()
 
     def abort(self) -> None:
         """See `Socket.abort`."""
@@ -185,6 +218,13 @@ class FastWebSocket(HardenedWebSocket):
         self.read_paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
+            self._portions.go_on()
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether something came before the handshake was over, or a part of something."""
+        begun = self.frames or self.conn.reader.buffer or self._portions.waiting
+        return bool(begun) or not self.queue.empty()
 
 
 def socket_in(scope: Scope) -> FastWebSocket | None:
@@ -193,4 +233,4 @@ def socket_in(scope: Scope) -> FastWebSocket | None:
     None as well where frames came before the handshake was over: ASGI has them.
     """
     found = (scope.get("extensions") or {}).get(EXTENSION)
-    return found if isinstance(found, FastWebSocket) and found.queue.empty() else None
+    return found if isinstance(found, FastWebSocket) and not found.has_frames else None
