@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import time
 import traceback
@@ -94,7 +95,7 @@ class Show:
         for sign, lines in (("~", measured.late), ("!", measured.violations[:VIOLATIONS_MAX])):
             for line in lines:
                 print(f"    {sign} {line}")
-        self.rows[scenario.name] = report.row(scenario, measured)
+        self.rows[scenario.name] = report.row(scenario, measured, os.getloadavg()[0])
         if self.path is not None:
             report.write(self.path, [one.name for one in ALL], self.rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -73,10 +74,11 @@ def test_the_report_keeps_the_rows_of_scenarios_that_did_not_run(tmp_path: Path)
     held = Measured(figures=["p99 1 ms"])
     late = Measured(figures=["p99 9 ms"], late=["p99 9 ms, target 1 ms"])
     report.write(path, ["first", "second"], {"second": report.row(second, held)})
-    report.write(path, ["first", "second"], {"first": report.row(first, late)})
+    report.write(path, ["first", "second"], {"first": report.row(first, late, 999)})
+    load = f"(load 999 on {os.cpu_count()} cores)"
     rows = [line for line in path.read_text().splitlines() if line.startswith("| `")]
     assert rows == [
-        "| `first` | fault | how | target / limit | p99 9 ms | late |",
+        f"| `first` | fault | how | target / limit | p99 9 ms {load} | late |",
         "| `second` | fault | how | target / limit | p99 1 ms | held |",
     ]
 
