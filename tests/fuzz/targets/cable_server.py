@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from relay.wire import cable, jsontext
-from relay.wire.bot import PayloadRefused, decode
+from relay.wire.bot import PayloadRefused, StreamMessage, decode
 from relay.wire.cable import SUBSCRIPTIONS_MAX, CableServer
+from relay.wire.chunk_frame import read_chunk
 from relay.wire.jsontext import JsonValue
 from tests.fuzz.pieces import text
 from tests.fuzz.target import Target
@@ -24,6 +25,7 @@ def check(data: bytes) -> None:
     server.receive(_frame("subscribe"))
     server.confirm(IDENTIFIER)
     for raw in data.split(_BETWEEN_FRAMES):
+        _in_short(server, text(raw))
         for event in server.receive(text(raw)):
             match event:
                 case cable.Subscribe(identifier):
@@ -38,6 +40,17 @@ def check(data: bytes) -> None:
                 case cable.Unsubscribe(identifier):
                     assert identifier not in server.identifiers
         assert len(server.identifiers) <= SUBSCRIPTIONS_MAX
+
+
+def _in_short(server: CableServer, raw: str) -> None:
+    """What is taken on the short way is what the long one takes."""
+    short = read_chunk(raw)
+    if short is None or short.identifier not in server.identifiers:
+        return
+    (event,) = server.receive(raw)
+    assert isinstance(event, cable.Perform)
+    assert event.identifier == short.identifier
+    assert decode(event.payload, must_number=True) == StreamMessage(short.stream_id, short.chunk)
 
 
 def _decode(payload: Mapping[str, JsonValue]) -> None:

@@ -1,4 +1,4 @@
-"""Raw bytes on the relay's port: every HTTP endpoint and `/cable`, behind uvicorn's protocols."""
+"""Raw bytes on the relay's port: every HTTP endpoint and `/cable`, by the fast path and by ASGI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from relay.clock import ManualClock
 from relay.node.node import Node
 from relay.node.tracer import Tracer
 from relay.server import server_config
-from relay.web.hardening import HardenedHttp
+from relay.web.fast.passes import Passes
 from relay.web.routes import web_routes
 from relay.web.sse import Responder
 from tests.fuzz.pieces import cut, fields, number
@@ -84,11 +84,12 @@ class Complaints(logging.Handler):
 class Relay:
     """The web layer over a node, on a loop of its own, without a port."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fast: bool) -> None:
         self.loop = asyncio.new_event_loop()
         self.complaints = Complaints()
         self.state = ServerState()
-        self._config = server_config(self._app())
+        self._passes = Passes(self.loop.call_soon) if fast else None
+        self._config = server_config(self._app(), fast=fast)
         self._config.load()
         logging.getLogger().addHandler(self.complaints)
         self.loop.set_exception_handler(
@@ -104,10 +105,12 @@ class Relay:
             tracer=Tracer(MemorySink(), batch_s=0.0),
             call_later=self.loop.call_later,
         )
-        responder = Responder(keepalive_s=7.0, drain_s=0)
+        passes = self._passes
+        responder = Responder(keepalive_s=7.0, drain_s=0, passes=passes)
         # Streams from before the start are not waited for any more.
         clock.advance(3600.0)
-        return Starlette(routes=[*web_routes(node, FakeDirectory(), responder, SETTINGS, clock)])
+        routes = web_routes(node, FakeDirectory(), responder, SETTINGS, clock, passes=passes)
+        return Starlette(routes=[*routes])
 
     def hear(self, pieces: list[bytes]) -> bytes:
         """Let one connection say this and hang up; returns what it was answered."""
@@ -115,7 +118,8 @@ class Relay:
 
     async def _hear(self, pieces: list[bytes]) -> bytes:
         wire = Wire()
-        protocol: asyncio.Protocol = HardenedHttp(self._config, self.state, {}, self.loop)
+        make: Callable[..., asyncio.Protocol] = self._config.http_protocol_class
+        protocol = make(self._config, self.state, {}, self.loop)
         wire.protocol = protocol
         protocol.connection_made(wire)
         for piece in pieces:
@@ -146,9 +150,9 @@ class Relay:
 
 
 @cache
-def relay() -> Relay:
+def relay(*, fast: bool) -> Relay:
     """The relay of all inputs of a run."""
-    return Relay()
+    return Relay(fast=fast)
 
 
 def check(data: bytes) -> None:
@@ -158,12 +162,14 @@ def check(data: bytes) -> None:
     raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if width != 1 else raw
     head, end, rest = raw.partition(b"\r\n\r\n")
     pieces = [[raw], [raw], [head + end, rest], [head, end, *cut(rest, 64)]][width]
-    with capture_logs() as logged:
-        written = relay().hear(pieces)
-    complaints, relay().complaints.found = relay().complaints.found, []
-    complaints += [repr(event) for event in logged if event["log_level"] in _LOUD]
-    assert not complaints, complaints
-    _read(written)
+    for fast in (True, False):
+        server = relay(fast=fast)
+        with capture_logs() as logged:
+            written = server.hear(pieces)
+        complaints, server.complaints.found = server.complaints.found, []
+        complaints += [repr(event) for event in logged if event["log_level"] in _LOUD]
+        assert not complaints, complaints
+        _read(written)
 
 
 def _read(written: bytes) -> None:
