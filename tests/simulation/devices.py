@@ -130,6 +130,9 @@ class StreamResponse:
             self._subscription.close()
 
 
+AnyResponse = StreamResponse | JsonResponse
+
+
 class Roads(Link):
     """How the SDK's requests get to some process of the relay."""
 
@@ -151,18 +154,21 @@ class Roads(Link):
             return cast("Response", JsonResponse(200, session_id=stream_id))
         return await self._answer(lambda process: self._glasses(process, stream_id))
 
-    async def _answer(self, make: Callable[[Process], Awaitable[object]]) -> Response:
+    async def _answer(self, make: Callable[[Process], Awaitable[AnyResponse]]) -> Response:
         process = self._device.world.front(self._device.random)
         if process is None:
             raise ConnectionRefusedError("no relay")
         try:
-            made = await make(process)
+            made: AnyResponse = await make(process)
         except UnknownStream:
             made = JsonResponse(404, code="unknown_stream")
         except PositionGone:
             made = JsonResponse(410, code="position_gone")
         except RelayError as error:
             made = JsonResponse(503, code=type(error).__name__)
+        if not process.alive:
+            made.close()
+            raise ConnectionResetError("the process ended meanwhile")
         return cast("Response", made)
 
     async def _events(
