@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from relay.broker.base import LogSnapshot, LogState
 from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
 from relay.protocol.events import Entry, EntryKind, Position
-from tests.support.node import KEY, NOW
+from tests.support.node import KEY, NOW, World
 from tests.support.several import TEXTS, Nodes, ask
 
 
@@ -47,24 +49,25 @@ async def test_only_who_opened_a_stream_reads_it_on_another_node(
 
 @pytest.mark.parametrize("owner_is_gone", [False, True])
 async def test_a_conversation_is_found_from_every_node(nodes: Nodes, owner_is_gone: bool) -> None:
-    """A worker that knows no stream's id gets the newest, as on the node that opened it."""
-    here, there = nodes.start("a"), nodes.start("b")
+    """A worker that knows no stream's id gets the newest, also where an older one is read."""
+    here, there, elsewhere = nodes.start("a"), nodes.start("b"), nodes.start("c")
     bot = await there.bot()
+
+    async def find(node: World, *, key: int = KEY, bot_id: int = 1) -> str:
+        return await node.node.find_stream(access_key_id=key, bot_id=bot_id, session_id="c")
+
     older = await ask(there)
-    assert await there.node.find_stream(access_key_id=KEY, bot_id=1, session_id="c") == older
+    assert await find(elsewhere) == older
     newer = await ask(here)
     await bot.chunks(newer, TEXTS)
-    await here.advance(0.0)
     if owner_is_gone:
         nodes.shared.kill("b")
-    for node in (here, there)[: 1 if owner_is_gone else 2]:
-        found = await node.node.find_stream(access_key_id=KEY, bot_id=1, session_id="c")
-        assert found == newer
-        assert (await (await node.read(found)).read()).offset == 4
-        with pytest.raises(UnknownStream):
-            await node.node.find_stream(access_key_id=KEY + 1, bot_id=1, session_id="c")
-        with pytest.raises(UnknownStream):
-            await node.node.find_stream(access_key_id=KEY, bot_id=2, session_id="c")
+    for node in (here, elsewhere):
+        assert await find(node) == newer
+        assert (await (await node.read(newer)).read()).offset == 4
+        for stranger in ({"key": KEY + 1}, {"bot_id": 2}):
+            with pytest.raises(UnknownStream):
+                await find(node, **stranger)
 
 
 async def test_a_conversation_whose_stream_is_gone_is_unknown(nodes: Nodes) -> None:
@@ -125,6 +128,23 @@ async def test_an_owner_of_a_log_that_was_lost_writes_nothing_to_the_next(nodes:
         await reader.read()
     back = await there.read(stream, after=old)
     assert (back.subscription.reset, back.subscription.view.epoch) == (True, made.epoch)
+
+
+async def test_an_owner_with_its_bot_takes_no_log_that_was_made_again(nodes: Nodes) -> None:
+    """The bot is at another node as well, which nobody here has heard of yet."""
+    here, there = nodes.start("a"), nodes.start("b")
+    bot = await there.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS, 0, 1)
+    made = make_again(nodes, stream, ["ONE ", "TWO "])
+    saying = asyncio.ensure_future(bot.chunks(stream, TEXTS, 2))
+    await there.advance(5.0)
+    bot.link.detach()
+    await there.advance(1.0)
+    await saying
+    last = Entry(3, EntryKind.CHUNK, NOW, "THREE", 2)
+    nodes.shared.log.append(stream, made.fence, 3, [last], ())
+    assert await there.node.resume_stream(bot.link, stream, "") is False
 
 
 async def test_a_broker_that_is_away_keeps_no_reader_from_what_is_followed(
