@@ -305,6 +305,29 @@ async def test_a_legacy_bot_is_asked_once_whatever_dies(pair: Pair) -> None:
     assert (row["status"], row["missing_sequences"]) == ("completed", [])
 
 
+async def test_what_a_dead_node_leaves_behind_ends_honestly(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """Its bot is gone with it: the other relay adopts the stream, waits the grace, and tells."""
+    async with open_pair(postgres_url, tmp_path, bots=1, bot_grace_seconds="1") as pair:
+        there, _ = pair.nodes
+        async with legacy_bot(there, V2_4_0) as bot:
+            await listening(there)
+            device = Device(pair.nodes, 1)
+            await device.ask(pair, pair.seed.bots[0].user_id)
+            ledger = await bot.begin(await bot.command())
+            for sequence in range(3):
+                await bot.put(ledger, bot.number(ledger, TURN.chunks[sequence]), sequence)
+            await bot.until_silent()
+            there.kill()
+        await asyncio.wait_for(device.read(), 60)
+        row = await pair.trace(device.stream_id)
+    assert [end["outcome"] for end in device.ends] == ["bot_gone"]
+    assert device.whole == "".join(TURN.chunks[:3])
+    assert (row["status"], row["outcome"]) == ("anomaly", "bot_gone")
+    assert row["sdk_chunk_count"] == row["sse_chunk_count"] == 3
+
+
 async def test_a_legacy_bot_answers_a_device_on_the_other_node(pair: Pair) -> None:
     """SDK 2.4.0 knows nothing of nodes, and need not: each piece as it was sent."""
     here, there = pair.nodes
