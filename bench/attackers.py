@@ -27,11 +27,11 @@ from typing import Final
 import msgspec
 
 from bench.load import UPGRADE
-from bench.wire import frame
+from bench.wire import PING, PONG, frame
 
 FLOODS: Final[Mapping[str, bytes]] = {
-    "pings": frame(b"", 9),
-    "pongs": frame(b"", 10),
+    "pings": frame(b"", PING),
+    "pongs": frame(b"", PONG),
     "fragments": bytes([0x00, 0x80, 0, 0, 0, 0]),
     "frames": frame(b""),
     "bodies": b"1\r\na\r\n",
@@ -112,8 +112,12 @@ class Attacker(asyncio.Protocol):
         said = data[-100:].decode("latin-1")
         if "rate" in said or "HTTP/1.1 4" in said or "error" in said:
             self._tally.last_words[self._kind] = said
-        if self._kind == "idle" and data[:1] == b"\x89" and self._transport is not None:
-            self._transport.write(frame(data[2 : 2 + data[1]], 10))
+        while self._kind == "idle" and len(data) > 1 and data[0] != ord("H"):
+            # Whole and short, as a server's pings are.
+            size, opcode = data[1], data[0] & 0x0F
+            payload, data = data[2 : 2 + size], data[2 + size :]
+            if opcode == PING and self._transport is not None:
+                self._transport.write(frame(payload, PONG))
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
