@@ -26,7 +26,7 @@ class Naive:
     """The listeners, by the name of their stream."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, asyncio.Queue[dict[str, str | int]]] = {}
+        self._queues: dict[str, set[asyncio.Queue[dict[str, str | int]]]] = {}
 
     async def cable(self, websocket: WebSocket) -> None:
         """Take chunks from a bot."""
@@ -40,10 +40,13 @@ class Naive:
                     await websocket.send_text(json.dumps(confirm))
                     continue
                 chunk = json.loads(command["data"])
-                queue = self._queues.get(chunk["session_id"])
-                if queue is not None:
+                for queue in self._queues.get(chunk["session_id"], ()):
                     queue.put_nowait(chunk)
-                message = {"type": "chunk_received", "sequence": chunk["sequence"]}
+                message = {
+                    "type": "chunk_received",
+                    "sequence": chunk["sequence"],
+                    "session_id": chunk["session_id"],
+                }
                 await websocket.send_text(
                     json.dumps({"identifier": identifier, "message": message})
                 )
@@ -52,7 +55,8 @@ class Naive:
 
     async def listen(self, request: Request) -> StreamingResponse:
         """Give chunks to a device."""
-        queue = self._queues[request.path_params["stream"]] = asyncio.Queue()
+        queue: asyncio.Queue[dict[str, str | int]] = asyncio.Queue()
+        self._queues.setdefault(request.path_params["stream"], set()).add(queue)
 
         async def events() -> AsyncIterator[bytes]:
             yield HEARTBEAT

@@ -174,7 +174,7 @@ async def build(cache: Path = CACHE) -> Path:
             "the load generator is built with a C compiler, and there is none: install gcc and "
             "the C library's headers (Debian and Ubuntu: apt-get install gcc libc6-dev)"
         )
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     # Two processes may build at once: each has its own file, and the last one stays.
     fresh = cache / f"{program.name}.{os.getpid()}"
     process = await asyncio.create_subprocess_exec(
@@ -192,15 +192,16 @@ async def run(target: Target, load: Load) -> Measured:
     program = await build()
     with TemporaryDirectory(prefix="relay-bench-") as folder:
         tokens = Path(folder, "tokens")
-        tokens.write_text("".join(f"{token} {user}\n" for token, user in target.bots))
+        lines = "".join(f"{token} {user}\n" for token, user in target.bots)
+        tokens.write_text(lines)  # noqa: ASYNC240 - nothing else runs yet
         process = await asyncio.create_subprocess_exec(
             str(program),
             *_words(target, load, tokens),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        at_most = (load.warmup_ms + load.duration_ms + load.drain_ms) / 1000 + SPARE_S
         try:
-            at_most = (load.warmup_ms + load.duration_ms + load.drain_ms) / 1000 + SPARE_S
             async with asyncio.timeout(at_most):
                 out, said = await process.communicate()
         except TimeoutError as error:
