@@ -116,8 +116,8 @@ class StreamOwner:
     `stored` follows the writes. The receiver is ahead of them while one is awaited: an
     answer made from it would acknowledge what is still on its way to the log.
 
-    `since` is when this node began: a bot that had gone before could not come back to it, so
-    that its grace begins then, however long the relay was away.
+    `since` is when this node began. Before, no bot could come back to it or say anything, so
+    that its grace and its silence begin then, however long the relay was away.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class StreamOwner:
         since: float = 0.0,
     ) -> None:
         facts = read_facts(snapshot.notes.get(FACTS, ""), snapshot.notes.get(SUMMARY, ""))
-        if facts.lost_at is not None:
-            facts = replace(facts, lost_at=max(facts.lost_at, since))
+        lost_at = None if facts.lost_at is None else max(facts.lost_at, since)
+        facts = replace(facts, lost_at=lost_at, back_at=max(facts.back_at or 0.0, since))
         self.stream_id = snapshot.meta.stream_id
         self.fence = snapshot.fence
         self.dead = False

@@ -81,11 +81,11 @@ def far() -> tuple[Owned, DelayedLog]:
     return Owned(log, inner), log
 
 
-@pytest.mark.parametrize(("since", "grace_from"), [(0.0, 5.0), (30.0, 30.0)])
+@pytest.mark.parametrize(("since", "grace_from"), [(0.0, 5.0), (90.0, 90.0)])
 def test_a_bot_that_was_gone_before_its_relay_gets_its_grace_anew(
     since: float, grace_from: float
 ) -> None:
-    """A relay that was away for half a minute must not end what no bot could come back to."""
+    """A relay that was away for a minute must not end what no bot could come back to."""
     log = MemoryLog()
     limits = Limits()
     facts = write_facts(Facts(broken=True, lost_at=NOW + 5.0))
@@ -99,6 +99,8 @@ def test_a_bot_that_was_gone_before_its_relay_gets_its_grace_anew(
         since=NOW + since,
     )
     assert owner.receiver.next_deadline() == NOW + grace_from + limits.bot_grace_s
+    owner.receive(BotBack(can_resend=True), NOW + grace_from + 1.0)
+    assert owner.receiver.next_deadline() == NOW + grace_from + 1.0 + limits.idle_s
 
 
 def test_with_the_memory_broker_all_is_done_when_the_call_returns() -> None:
