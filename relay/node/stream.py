@@ -181,7 +181,7 @@ class NodeStream:
 
     def _park(self, message: Message, now: float) -> Awaitable[None] | None:
         """Keep a message for the next owner; its sender waits, so few are kept."""
-        if self.finished_at is not None:
+        if self.finished_at is not None or self._is_elsewhere:
             return None
         self._parked.append((message, now))
         return self._recovery()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.errors import BrokerUnavailable
-from relay.protocol.events import Chunk
+from relay.protocol.events import Chunk, Stop
 from relay.protocol.status import Outcome
 from relay.wire.bot import Cancel, Closed, Command, OpenStreamState
 from tests.support.node import LINGZHU, Bot
@@ -147,6 +147,20 @@ async def test_a_stream_that_has_ended_is_let_go_where_another_node_claims_it(
     assert await reader.read_all() == WHOLE
     await here.advance(301.0)
     assert await here.rows() == {}
+
+
+async def test_nobody_waits_for_a_stream_that_was_let_go(nodes: Nodes) -> None:
+    """Whoever still had something to say of it here goes on: it is another node's to hear."""
+    here, _ = nodes.start("a"), nodes.start("b")
+    bot = await here.bot()
+    stream = await ask(here)
+    kept = here.node.stream_of(1, stream)
+    assert kept is not None
+    bot.link.detach()
+    await nodes.shared.node("b").claim(stream)
+    await here.advance(0.0)
+    assert here.node.stream_of(1, stream) is None
+    assert kept.receive(Stop(Outcome.LOST, "not asked"), here.clock.now()) is None
 
 
 async def test_a_reader_is_found_though_its_hint_was_lost(nodes: Nodes) -> None:
