@@ -1,4 +1,4 @@
-"""The scenarios of tests/faults that are short and need no outside program. `make faults` runs all."""
+"""The scenarios of tests/faults that are short and need no outside program."""
 
 from __future__ import annotations
 

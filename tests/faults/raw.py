@@ -41,6 +41,10 @@ class RawBot:
         self.closed_at = time.monotonic()
         self._news.set()
 
+    async def gone(self) -> None:
+        """Wait until the connection is closed."""
+        await self._reading
+
     async def until(self, done: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait for something that messages bring about."""
         async with asyncio.timeout(timeout_s):
@@ -122,8 +126,11 @@ async def raw_bot(url: str, token: str) -> AsyncIterator[RawBot]:
         bot = RawBot(connection)
         await connection.send(json.dumps({"command": "subscribe", "identifier": IDENTIFIER}))
         await bot.message("connected")
-        yield bot
-        connection.transport.abort()
+        try:
+            yield bot
+        finally:
+            connection.transport.abort()
+            await bot.gone()
 
 
 @contextmanager

@@ -78,9 +78,13 @@ class Ledger:
         progress: dict[str, Any] = await self.call("until", **given)
         return progress
 
-    async def judge(self, *, slack_s: float = SLACK_S, **given: Any) -> dict[str, Any]:
+    async def judge(
+        self, *, slack_s: float = SLACK_S, last_kill: float = 0.0, **given: Any
+    ) -> dict[str, Any]:
         """Let it judge all streams, and forget them; returns what it has found and counted."""
-        verdict: dict[str, Any] = await self.call("judge", slack_s=slack_s, **given)
+        verdict: dict[str, Any] = await self.call(
+            "judge", slack_s=slack_s, last_kill=last_kill, **given
+        )
         return verdict
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -244,17 +248,19 @@ class Stage:
         return Bots(process)
 
     async def _process(self, module: str) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            cwd=ROOT,
-            env={**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sdk_py")])},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=(self.folder / f"{module}.log").open("ab"),
-            limit=2**26,
-        )
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "sdk_py")])
+        with (self.folder / f"{module}.log").open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                cwd=ROOT,
+                env={**environment(), "PYTHONPATH": paths},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                limit=2**26,
+            )
         self.closing.push_async_callback(_end, process)
         return process
 

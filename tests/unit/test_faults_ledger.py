@@ -58,6 +58,16 @@ def test_a_chunk_that_is_both_shown_and_missing_is_found() -> None:
     assert any("(8) shown and missing" in line for line in found)
 
 
+def test_what_a_killed_relay_knew_alone_is_asked_of_nobody() -> None:
+    """Its last deliveries may be traced as missing; that the device has all is still held."""
+    missing = trace(missing_sequences=[0, 1, 2], sse_chunk_count=0, sse_content="")
+    assert judge(told(), missing, last_kill=2.5) != []
+    assert judge(told(), missing, last_kill=3.5) == []
+    lost = told()
+    del lost.readers[0].shown[2]
+    assert any("(8) completed" in line for line in judge(lost, missing, last_kill=3.5))
+
+
 def test_a_chunk_that_comes_twice_is_found() -> None:
     """Also where its id is a new one."""
     stream = told()

@@ -178,7 +178,7 @@ class Ledger:
         ][:5]
 
     async def _judge(self, given: Object) -> Object:
-        """Judge what there is, and forget it. `traces` false: the relay cannot be asked."""
+        """Judge what there is, and forget it."""
         streams, self._streams = self._streams, []
         self._by_id.clear()
         self._early.clear()
@@ -187,18 +187,13 @@ class Ledger:
         unshown: list[str] = []
         untraced = 0
         for stream in streams:
-            trace = (
-                await self._trace(stream, given.get("wait_s", TRACE_S))
-                if given.get("traces", True)
-                else None
-            )
+            trace = await self._trace(stream, given)
             if trace is None:
                 untraced += 1
-                if given.get("traces", True):
-                    found.append(f"{stream.stream_id}: (17) there is no trace")
+                found.append(f"{stream.stream_id}: (17) there is no trace")
             outcome = str(trace["outcome"]) if trace is not None else _shown_outcome(stream)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-            found += judge(stream, trace, slack_s=given.get("slack_s", 0.0))
+            found += judge(stream, trace, slack_s=given["slack_s"], last_kill=given["last_kill"])
             unshown += _unshown(stream)
         return {
             "violations": found,
@@ -216,11 +211,11 @@ class Ledger:
             "did": dict(self.wire.did),
         }
 
-    async def _trace(self, stream: Stream, wait_s: float) -> Object | None:
+    async def _trace(self, stream: Stream, given: Object) -> Object | None:
         """Return the trace once it is there and agrees; else what there is after `wait_s`."""
         path = f"/admin/api/traces/{stream.stream_id}"
         headers = {"Authorization": f"Bearer {self._setup.admin}"}
-        give_up = time.monotonic() + wait_s
+        give_up = time.monotonic() + given.get("wait_s", TRACE_S)
         trace: Object | None = None
         at = 0
         while True:
@@ -229,7 +224,9 @@ class Ledger:
                 status, answer = await call(port, "GET", path, headers)
                 trace = answer if status == 200 else trace
             # A late chunk corrects a trace: a finding must last.
-            if trace is not None and not judge(stream, trace, slack_s=60):
+            if trace is not None and not judge(
+                stream, trace, slack_s=60, last_kill=given["last_kill"]
+            ):
                 return trace
             if time.monotonic() > give_up:
                 return trace

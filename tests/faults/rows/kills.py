@@ -23,7 +23,7 @@ async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
     await stage.bots(ledger.url)
     random = Random(size.seed)
     ready: list[float] = []
-    kills = 0
+    kills, last_kill = 0, 0.0
     cpu: list[float] = []
     for _ in range(size.of(5, 1)):
         await ledger.until(bots=len(stage.users))
@@ -32,13 +32,13 @@ async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
             await asyncio.sleep(random.uniform(0.5, 2.5))
             relay.kill()
             kills += 1
-            began = time.monotonic()
+            began = last_kill = time.monotonic()
             await asyncio.to_thread(relay.start)
             ready.append(time.monotonic() - began)
             assert relay.process is not None
             cpu.append(cpu_s(relay.process.pid))
         await ledger.until(ended=True, timeout_s=90)
-        verdict = await ledger.judge()
+        verdict = await ledger.judge(last_kill=last_kill)
         measured.judged(verdict)
     measured.figures.append(f"{kills} kills under {len(stage.users)} answers")
     measured.figures.append(f"median {percentile(ready, 50):.2f} s, of it {max(cpu):.1f} s CPU")
