@@ -140,8 +140,9 @@ class Responder:
     ) -> None:
         """The same response, without a task that waits for each of its events."""
         # Nothing that is not needed later is named here: a quiet reader would keep it in memory.
-        await send(_head({**EVENT_STREAM, **SSE_HEADERS, **headers}))
-        await send({"type": "http.response.body", "body": prelude, "more_body": True})
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await send(_head({**EVENT_STREAM, **SSE_HEADERS, **headers}))
+            await send({"type": "http.response.body", "body": prelude, "more_body": True})
         assert self._passes is not None
         live = LiveResponse(
             subscription,

@@ -51,6 +51,7 @@ class CableSocket:
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._intake = Intake(
             connection,
+            outbox,
             names=names,
             hold=partial(self._stop_reading, "waiting"),
             go_on=partial(self._read_on, "waiting"),
@@ -59,7 +60,10 @@ class CableSocket:
         )
         self._is_due = False
         self._reasons_not_to_read: set[str] = set()
+        self._unwritten = 0
+        """Bytes that a full socket was given, and has not passed on."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
         outbox.on_news = self._news
         self._news()
         socket.claim(self)
@@ -67,9 +71,12 @@ class CableSocket:
     async def close(self) -> None:
         """Act on nothing more; returns once nothing is under way."""
         self._drop_deadline()
+        if self._pause is not None:
+            self._pause.cancel()
         self._outbox.on_news = None
         self._outbox.end()
-        self._socket.abort()
+        if self.gone.cancelled() or not self.gone.done():
+            self._socket.abort()
         await self._intake.close()
 
     # --- from the socket: see `SocketUser` ----------------------------------------------------
@@ -82,17 +89,23 @@ class CableSocket:
         self._intake.take(messages)
         if pause_s:
             self._stop_reading("rate")
-            self._loop.call_later(pause_s, self._read_on, "rate")
+            if self._pause is not None:
+                self._pause.cancel()
+            self._pause = self._loop.call_later(pause_s, self._read_on, "rate")
         if self._outbox.pending_bytes > ANSWERS_MAX_BYTES:
             self._stop_reading("answers")
 
     def received_binary(self, size: int) -> None:
         """See `SocketUser.received_binary`."""
+        if self._outbox.closing:
+            return
         self._connection.charge(size)
         self._connection.refuse_binary()
 
     def may_write(self) -> None:
         """See `SocketUser.may_write`."""
+        size, self._unwritten = self._unwritten, 0
+        self._outbox.written(size)
         self._news()
 
     def lost(self) -> None:
@@ -128,14 +141,26 @@ class CableSocket:
             if outbox.closing and self._deadline is None:
                 self._deadline = self._loop.call_later(CLOSE_TIMEOUT_S, self._abandon)
             return
-        frames, size = outbox.take()
+        try:
+            frames, size = outbox.take()
+        except Exception:
+            # A bug of ours: these frames are lost, so the connection has to end.
+            self._socket.abort()
+            raise
         if frames:
             self._socket.write(frames)
-        outbox.written(size)
-        self._read_on("answers")
+        self._wrote(size)
         if outbox.closing:
             self._drop_deadline()
             self._socket.close()
+
+    def _wrote(self, size: int) -> None:
+        if self._socket.is_full:
+            # Still pending: else there could be as much again behind what it has not passed on.
+            self._unwritten += size
+        else:
+            self._outbox.written(size)
+            self._read_on("answers")
 
     def _abandon(self) -> None:
         _logger.info("socket_abandoned", **self._names, reason="its last frames were not read")

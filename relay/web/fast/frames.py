@@ -29,6 +29,9 @@ _SHORT, _LONG = 126, 127
 _HEAD, _MASK = 2, 4
 """Bytes of the first part of a head, and of the mask at its end."""
 
+FRAGMENTS_MAX = 1_024
+"""How many may follow a message's first one. SDKs send none."""
+
 _CODE_BYTES = 2
 
 _CODES = ((1000, 1003), (1007, 1014), (3000, 4999))
@@ -90,14 +93,15 @@ class Failure:
 class FrameReader:
     """What a client sends, one connection's bytes after the other.
 
-    `message_bytes_max` is the limit of a message with all its fragments. `control` is what came
-    beside the text messages, to be emptied by the caller. Once `failure` is set, or a `Close` has
-    come, everything that is fed is ignored.
+    `message_bytes_max` is the limit of a message with all its fragments, `fragments_max` of how
+    many follow its first. `control` is what came beside the text messages, to be emptied by the
+    caller. Once `failure` is set, or a `Close` has come, everything that is fed is ignored.
     """
 
     __slots__ = (
         "_closed",
         "_fragments",
+        "_fragments_max",
         "_fragments_size",
         "_is_text",
         "_max",
@@ -107,8 +111,9 @@ class FrameReader:
         "failure",
     )
 
-    def __init__(self, message_bytes_max: int) -> None:
+    def __init__(self, message_bytes_max: int, fragments_max: int = FRAGMENTS_MAX) -> None:
         self._max = message_bytes_max
+        self._fragments_max = fragments_max
         self._parts: list[bytes] = []
         """What came of a frame that is not complete; joined once `_need` bytes are here."""
         self._need = 0
@@ -198,9 +203,12 @@ class FrameReader:
         if self._fragments is None:
             self._fail(CloseCode.PROTOCOL_ERROR, "there is no message to continue")
             return
-        # An empty fragment costs something as well: a flood of them must reach the limit, too.
-        self._fragments_size += max(1, len(payload))
+        self._fragments_size += len(payload)
         self._fragments.append(payload)
+        # An empty one costs something as well: a flood of them must have an end, too.
+        if len(self._fragments) > self._fragments_max + 1:
+            self._fail(CloseCode.TOO_BIG, "too many fragments")
+            return
         if self._fragments_size > self._max:
             self._fail(CloseCode.TOO_BIG, f"a message has at most {self._max} bytes")
             return

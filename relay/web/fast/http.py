@@ -16,6 +16,9 @@ from relay.web.hardening import HardenedHttp
 EXTENSION = "relay.stream"
 """Where a scope's `extensions` have the stream."""
 
+CUT_S = 0.5
+"""How long a response that is cut may take with what was written already."""
+
 
 class StreamUser(Protocol):
     """Whoever claimed a response."""
@@ -77,6 +80,8 @@ class FastHttp(HardenedHttp):
         if self.cycle.disconnected or self.transport.is_closing():
             return False
         self._user = user
+        if self.is_full:
+            user.must_wait()
         return True
 
     @property
@@ -99,6 +104,7 @@ class FastHttp(HardenedHttp):
             self.transport.abort()
         else:
             self.transport.close()
+            self.loop.call_later(CUT_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""

@@ -14,12 +14,16 @@ from contextvars import Context
 from relay.logs import get_logger
 from relay.protocol.events import Chunk
 from relay.web.connection import Connection
+from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from relay.wire.chunk_frame import read_chunk
 
 _logger = get_logger(__name__)
 
 WAITING_FRAMES_MAX = 256
 """A socket with so many frames that wait is not read: whoever only writes slows itself down."""
+
+WAITING_CHARS_MAX = 262_144
+"""Nor one whose frames that wait are so long."""
 
 FRAMES_PER_TURN = 64
 """After so many frames that did not have to wait for anything the other sockets get their turn."""
@@ -29,7 +33,8 @@ class Intake:
     """The frames of one socket.
 
     `hold` is called where too many wait, `go_on` once all are acted on, and `failed` where acting
-    on one raised: a bug of ours, so the connection has to end.
+    on one raised: a bug of ours, so the connection has to end. While the answers in `outbox` are
+    not read, no frame that waits is acted on.
     """
 
     __slots__ = (
@@ -39,6 +44,7 @@ class Intake:
         "_hold",
         "_holding",
         "_names",
+        "_outbox",
         "_task",
         "_waiting",
     )
@@ -46,6 +52,7 @@ class Intake:
     def __init__(
         self,
         connection: Connection,
+        outbox: Outbox,
         *,
         names: Mapping[str, int],
         hold: Callable[[], None],
@@ -53,6 +60,7 @@ class Intake:
         failed: Callable[[], None],
     ) -> None:
         self._connection = connection
+        self._outbox = outbox
         self._names = names
         self._hold = hold
         self._go_on = go_on
@@ -74,7 +82,7 @@ class Intake:
             )
         else:
             self._waiting.extend(frames)
-        if not self._holding and len(self._waiting) > WAITING_FRAMES_MAX:
+        if not self._holding and self._too_much_waits():
             self._holding = True
             self._hold()
 
@@ -86,6 +94,10 @@ class Intake:
             task.cancel()
             await asyncio.wait([task])
 
+    def _too_much_waits(self) -> bool:
+        waiting = self._waiting
+        return len(waiting) > WAITING_FRAMES_MAX or sum(map(len, waiting)) > WAITING_CHARS_MAX
+
     async def _in_turn(self, pending: Sequence[Awaitable[None]]) -> None:
         done = 0
         try:
@@ -96,7 +108,9 @@ class Intake:
                     return
                 await self._connection.receive(self._waiting.popleft())
                 done += 1
-                if done % FRAMES_PER_TURN == 0:
+                if self._outbox.pending_bytes > ANSWERS_MAX_BYTES:
+                    await self._outbox.drained()
+                elif done % FRAMES_PER_TURN == 0:
                     await asyncio.sleep(0)
                 pending = ()
                 if self._waiting and read_chunk(self._waiting[0]) is not None:

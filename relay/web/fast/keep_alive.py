@@ -13,7 +13,7 @@ class Quiet(Protocol):
     """Something that may be quiet for too long."""
 
     def keep_alive(self, comment: bytes) -> None:
-        """Write the comment if nothing was written since the last time."""
+        """Write the comment if nothing was written since it was asked last."""
         ...
 
 
@@ -53,7 +53,7 @@ class KeepAlive:
 
     def _turn(self) -> None:
         self._at = (self._at + 1) % SLOTS
+        # First: one stream's failure must not end the others' comments.
+        self._timer = self._call_later(self._step_s, self._turn) if any(self._slots) else None
         for stream in tuple(self._slots[self._at]):
             stream.keep_alive(self._comment)
-        used = any(self._slots)
-        self._timer = self._call_later(self._step_s, self._turn) if used else None

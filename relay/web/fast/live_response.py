@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from relay.errors import RelayError
 from relay.node.subscriber import READ_ENTRIES_MAX, Batch
 from relay.web.fast.http import Framing, Stream
 from relay.web.fast.passes import Passes
@@ -84,10 +83,12 @@ class LiveResponse:
         self._stream.release()
 
     def keep_alive(self, comment: bytes) -> None:
-        """Write a comment if nothing was written since the last time."""
+        """See `Quiet.keep_alive`."""
         if self._is_quiet and not self._stream.is_full and not self._done.done():
             self._stream.write(comment)
-        self._is_quiet = True
+            self._is_quiet = False
+        else:
+            self._is_quiet = True
 
     # --- from the socket: see `StreamUser` ----------------------------------------------------
 
@@ -122,25 +123,22 @@ class LiveResponse:
             return
         try:
             batch = self._subscription.poll()
-        except RelayError as error:
-            self._done.set_exception(error)
+            if isinstance(batch, Batch):
+                self._write(batch)
+                return
+        except Exception as error:  # noqa: BLE001 - `ended` raises it: the response has to end
+            self._fail(error)
             return
-        if isinstance(batch, Batch):
-            self._write(batch)
-        elif batch is not None:
+        if batch is not None:
             self._fetching = self._loop.create_task(self._fetch(batch), context=Context())
 
     async def _fetch(self, fetched: Awaitable[Batch | None]) -> None:
         try:
             batch = await fetched
-        except Exception as error:
-            if not self._done.done():
-                self._done.set_exception(error)
-            if not isinstance(error, RelayError):
-                raise
-        else:
             if batch is not None and not self._done.done():
                 self._write(batch)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error)
         finally:
             self._fetching = None
             if self._missed:
@@ -161,8 +159,11 @@ class LiveResponse:
             self._news()
 
     def _too_slow(self) -> None:
+        self._fail(TimeoutError())
+
+    def _fail(self, error: Exception) -> None:
         if not self._done.done():
-            self._done.set_exception(TimeoutError())
+            self._done.set_exception(error)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

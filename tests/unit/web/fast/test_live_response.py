@@ -1,0 +1,338 @@
+"""A subscription as a response that is written when the log grows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import cast
+
+import pytest
+
+from relay.errors import BrokerUnavailable
+from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Subscription
+from relay.protocol.events import Entry
+from relay.web.fast.http import Framing
+from relay.web.fast.live_response import LiveResponse
+from relay.web.fast.passes import Passes
+
+COMMENT = b"(keep-alive)"
+
+
+class FakeStream:
+    """A `Stream` that notes what is written."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.written: list[bytes] = []
+        self.fills_at = 1_000_000
+        self.user: LiveResponse | None = None
+        self.released = 0
+
+    def write(self, framed: bytes) -> None:
+        """Note it, and fill up."""
+        self.written.append(framed)
+        if sum(map(len, self.written)) >= self.fills_at:
+            self.is_full = True
+            assert self.user is not None
+            self.user.must_wait()
+
+    def release(self) -> None:
+        """Note it."""
+        self.released += 1
+
+    def cut(self) -> None:
+        """Not its own to do."""
+        raise AssertionError
+
+
+class FakeLog:
+    """A `Subscription`: what is put in is what the next poll finds."""
+
+    def __init__(self) -> None:
+        self.on_news = lambda: None
+        self.polls: list[Batch | Exception | Awaitable[Batch | None]] = []
+        self.polled = 0
+        self.delivered_offsets: list[int] = []
+
+    def poll(self) -> Awaitable[Batch | None] | Batch | None:
+        """The next."""
+        self.polled += 1
+        if not self.polls:
+            return None
+        found = self.polls.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def delivered(self, batch: Batch) -> None:
+        """Note it."""
+        self.delivered_offsets.append(batch.offset)
+
+    def grow(self, *polls: Batch | Exception | Awaitable[Batch | None]) -> None:
+        """There is news."""
+        self.polls += polls
+        self.on_news()
+
+
+class Stage:
+    """A response that was just begun."""
+
+    def __init__(self, lead: bytes = b"", send_timeout_s: float = 0.01) -> None:
+        self.log, self.stream = FakeLog(), FakeStream()
+        self.live = LiveResponse(
+            cast("Subscription", self.log),
+            self.stream,
+            passes=Passes(asyncio.get_running_loop().call_soon),
+            framing=Framing(),
+            lead=lead,
+            send_timeout_s=send_timeout_s,
+        )
+        self.stream.user = self.live
+
+    @property
+    def body(self) -> bytes:
+        """What was written, unframed where it is one chunk each."""
+        return b"".join(
+            one.split(b"\r\n")[1] if b"\r\n" in one else one for one in self.stream.written
+        )
+
+
+def batch(data: bytes, offset: int, *, ended: bool = False, entries: int = 0) -> Batch:
+    """A batch; what is in it matters to nobody here, only how much."""
+    return Batch(data, cast("Sequence[Entry]", range(entries)), offset, ended)
+
+
+async def turn() -> None:
+    """Let the loop pass a few times."""
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_there_is_written_without_any_news() -> None:
+    """A device that comes back."""
+    stage = Stage()
+    stage.log.polls.append(batch(b"a", 1))
+    await turn()
+    assert stage.stream.written == [b"1\r\na\r\n"]
+    stage.live.close()
+
+
+async def test_news_of_one_pass_is_one_write() -> None:
+    """However often the log grew."""
+    stage = Stage()
+    await turn()
+    polled = stage.log.polled
+    for _ in range(3):
+        stage.log.on_news()
+    stage.log.polls.append(batch(b"abc", 3))
+    await turn()
+    assert (stage.body, stage.log.polled - polled) == (b"abc", 1)
+    assert stage.log.delivered_offsets == [3]
+    stage.live.close()
+
+
+async def test_a_batch_that_nothing_is_shown_of_is_delivered_and_not_written() -> None:
+    """An empty chunk would end the response."""
+    stage = Stage()
+    stage.log.grow(batch(b"", 1))
+    await turn()
+    assert (stage.stream.written, stage.log.delivered_offsets) == ([], [1])
+    stage.live.close()
+
+
+async def test_the_lead_stands_before_the_first_event_only() -> None:
+    """Also where the first batch shows nothing."""
+    stage = Stage(lead=b"retry|")
+    stage.log.grow(batch(b"", 1))
+    await turn()
+    stage.log.grow(batch(b"a", 2))
+    await turn()
+    stage.log.grow(batch(b"b", 3))
+    await turn()
+    assert stage.body == b"retry|ab"
+    stage.live.close()
+
+
+async def test_a_slow_reader_is_written_nothing_until_it_has_caught_up() -> None:
+    """Then all at once: what waits is in the log and not in memory."""
+    stage = Stage(send_timeout_s=30.0)
+    stage.stream.fills_at = 1
+    stage.log.grow(batch(b"a", 1))
+    await turn()
+    polled = stage.log.polled
+    stage.log.grow(batch(b"bc", 3))
+    await turn()
+    assert (stage.body, stage.log.polled) == (b"a", polled)
+    stage.stream.is_full, stage.stream.fills_at = False, 1_000_000
+    stage.live.may_write()
+    await turn()
+    assert stage.body == b"abc"
+    stage.live.close()
+
+
+async def test_a_reader_that_takes_nothing_for_too_long_is_let_go() -> None:
+    """`TimeoutError`, so many seconds after the socket was full."""
+    stage = Stage()
+    stage.stream.fills_at = 1
+    stage.log.grow(batch(b"a", 1))
+    with pytest.raises(TimeoutError):
+        await stage.live.ended()
+    stage.live.close()
+
+
+async def test_a_reader_that_takes_something_in_time_is_not_let_go() -> None:
+    """The next time counts anew."""
+    stage = Stage(send_timeout_s=0.05)
+    loop = asyncio.get_running_loop()
+    stage.live.must_wait()
+    stage.live.may_write()
+    began = loop.time()
+    await asyncio.sleep(0.03)
+    stage.live.must_wait()
+    with pytest.raises(TimeoutError):
+        await stage.live.ended()
+    assert loop.time() - began >= 0.079
+    stage.live.close()
+
+
+async def test_news_during_a_fetch_is_not_missed() -> None:
+    """One read at a time; the next one behind it, without further news."""
+    stage = Stage()
+    fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+    stage.log.grow(fetched)
+    await turn()
+    polled = stage.log.polled
+    stage.log.grow(batch(b"b", 2))
+    await turn()
+    assert stage.log.polled == polled
+    fetched.set_result(batch(b"a", 1))
+    await turn()
+    await turn()
+    assert stage.body == b"ab"
+    stage.live.close()
+
+
+async def test_a_fetch_that_finds_nothing_ends_without_another() -> None:
+    """Else it would ask without end."""
+    stage = Stage()
+    await turn()
+    fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+    stage.log.grow(fetched)
+    await turn()
+    polled = stage.log.polled
+    fetched.set_result(None)
+    await turn()
+    assert stage.log.polled == polled
+    stage.live.close()
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), RuntimeError("a bug")])
+@pytest.mark.parametrize("later", [False, True])
+async def test_an_error_of_the_log_ends_the_response(error: Exception, *, later: bool) -> None:
+    """Whatever it is, and whether the log says so at once or when it was asked."""
+    stage = Stage()
+    if later:
+        fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+        fetched.set_exception(error)
+        stage.log.grow(fetched)
+    else:
+        stage.log.grow(error)
+    with pytest.raises(type(error)):
+        await stage.live.ended()
+    stage.log.grow(batch(b"a", 1))
+    await turn()
+    assert stage.body == b""
+    stage.live.close()
+
+
+async def test_the_end_of_the_stream_ends_the_response() -> None:
+    """With all of it written, and the device still there."""
+    stage = Stage()
+    stage.log.grow(batch(b"a", 1), batch(b"b", 2, ended=True))
+    await turn()
+    stage.log.on_news()
+    assert await stage.live.ended()
+    assert (stage.body, stage.log.delivered_offsets) == (b"ab", [1, 2])
+    stage.live.close()
+
+
+async def test_a_device_that_is_gone_ends_the_response() -> None:
+    """Nothing more is written, and nothing counts as delivered."""
+    stage = Stage()
+    await turn()
+    stage.live.lost()
+    stage.live.lost()
+    stage.log.grow(batch(b"a", 1))
+    await turn()
+    assert not await stage.live.ended()
+    assert (stage.body, stage.log.delivered_offsets) == (b"", [])
+    stage.live.close()
+
+
+async def test_what_is_more_than_one_read_takes_is_read_on_without_news() -> None:
+    """With a turn for the others between the reads."""
+    stage = Stage()
+    stage.log.grow(
+        batch(b"a", 1, entries=READ_ENTRIES_MAX), batch(b"b", 2, entries=READ_ENTRIES_MAX - 1)
+    )
+    await turn()
+    assert stage.body == b"ab"
+    stage.live.close()
+
+
+async def test_closing_ends_everything_and_may_be_done_twice() -> None:
+    """What is under way is cancelled, its timer too, and the socket is given back."""
+    stage = Stage()
+    fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+    stage.log.grow(fetched)
+    await turn()
+    stage.live.must_wait()
+    stage.live.close()
+    stage.live.close()
+    await turn()
+    assert fetched.cancelled()
+    assert stage.stream.released == 2
+    await asyncio.sleep(0.02)
+    stage.log.grow(batch(b"a", 1))
+    stage.live.keep_alive(COMMENT)
+    stage.live.keep_alive(COMMENT)
+    await turn()
+    assert stage.body == b""
+
+
+async def test_a_failure_that_nobody_waited_for_is_no_noise() -> None:
+    """The device left in the same moment: no "exception was never retrieved"."""
+    stage = Stage()
+    stage.log.grow(BrokerUnavailable("away"))
+    await turn()
+    stage.live.close()
+
+
+async def test_a_comment_is_written_only_where_nothing_was_written_since_it_was_asked_last() -> (
+    None
+):
+    """Asked twice in its time: so once in its time at most, and at least."""
+    stage = Stage()
+    asked = []
+    for round_ in range(6):
+        if round_ == 1:
+            stage.log.grow(batch(b"a", 1))
+            await turn()
+        before = len(stage.stream.written)
+        stage.live.keep_alive(COMMENT)
+        asked.append(len(stage.stream.written) - before)
+    assert asked == [0, 0, 1, 0, 1, 0]
+    stage.live.close()
+
+
+async def test_a_full_socket_is_given_no_comment() -> None:
+    """It has enough to read."""
+    stage = Stage(send_timeout_s=30.0)
+    stage.stream.is_full = True
+    for _ in range(4):
+        stage.live.keep_alive(COMMENT)
+    assert stage.stream.written == []
+    stage.stream.is_full = False
+    stage.live.keep_alive(COMMENT)
+    assert stage.stream.written == [COMMENT]
+    stage.live.close()
