@@ -95,7 +95,9 @@ class Show:
         for sign, lines in (("~", measured.late), ("!", measured.violations[:VIOLATIONS_MAX])):
             for line in lines:
                 print(f"    {sign} {line}")
-        self.rows[scenario.name] = report.row(scenario, measured, os.getloadavg()[0])
+        self.rows[scenario.name] = report.row(
+            scenario, measured, os.getloadavg()[0], short=self.size.short
+        )
         if self.path is not None:
             report.write(self.path, [one.name for one in ALL], self.rows)
 

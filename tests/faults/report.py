@@ -25,10 +25,12 @@ load is named, and a time says little.
 COLUMNS = 6
 
 
-def row(scenario: Scenario, measured: Measured, load: float = 0.0) -> str:
+def row(scenario: Scenario, measured: Measured, load: float = 0.0, *, short: bool = False) -> str:
     """Return the row of one scenario; `load` is how many processes wanted a core at its end."""
     told = "; ".join([*measured.told, *measured.violations[:2]])
     cores = os.cpu_count() or 1
+    if short:
+        told += "; the short version"
     if load > 2 * cores:
         told += f" (load {load:.0f} on {cores} cores)"
     cells = (

@@ -16,7 +16,7 @@ CHUNKS = 300
 """Six seconds of an answer, and longer where it is cut."""
 
 
-async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
+async def _killed(stage: Stage, size: Size, *, forgets: bool, **settings: str) -> Measured:
     measured = Measured()
     relay = await stage.relay(bots=size.bots, **settings)
     ledger = await stage.ledger(seed=size.seed)
@@ -38,7 +38,7 @@ async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
             assert relay.process is not None
             cpu.append(cpu_s(relay.process.pid))
         await ledger.until(ended=True, timeout_s=90)
-        verdict = await ledger.judge(last_kill=last_kill)
+        verdict = await ledger.judge(last_kill=last_kill, forgets=forgets)
         measured.judged(verdict)
     measured.figures.append(f"{kills} kills under {len(stage.users)} answers")
     measured.figures.append(f"median {percentile(ready, 50):.2f} s, of it {max(cpu):.1f} s CPU")
@@ -48,13 +48,13 @@ async def _killed(stage: Stage, size: Size, **settings: str) -> Measured:
 
 async def memory(stage: Stage, size: Size) -> Measured:
     """Everything that the relay knew is gone; the bots have it all."""
-    return await _killed(stage, size)
+    return await _killed(stage, size, forgets=True)
 
 
 async def redis(stage: Stage, size: Size) -> Measured:
     """The logs outlive the relay."""
     server = await stage.redis()
-    return await _killed(stage, size, broker_url=server.url)
+    return await _killed(stage, size, forgets=False, broker_url=server.url)
 
 
 SCENARIOS = [

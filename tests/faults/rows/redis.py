@@ -23,7 +23,7 @@ async def _load(stage: Stage, ledger: Ledger, chunks: int) -> None:
 
 
 async def _finish(ledger: Ledger, measured: Measured) -> list[dict[str, Any]]:
-    await ledger.until(ended=True, timeout_s=120)
+    await ledger.until(ended=True, timeout_s=300)
     timeline: list[dict[str, Any]] = await ledger.call("timeline")
     verdict = await ledger.judge()
     measured.judged(verdict)
