@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import pytest
@@ -49,7 +49,7 @@ class FakeLog:
     """A `Subscription`: what is put in is what the next poll finds."""
 
     def __init__(self) -> None:
-        self.on_news = lambda: None
+        self.on_news: Callable[[], None] = _ignore
         self.polls: list[Batch | Exception | Awaitable[Batch | None]] = []
         self.polled = 0
         self.delivered_offsets: list[int] = []
@@ -100,6 +100,9 @@ class Stage:
 def batch(data: bytes, offset: int, *, ended: bool = False, entries: int = 0) -> Batch:
     """A batch; what is in it matters to nobody here, only how much."""
     return Batch(data, cast("Sequence[Entry]", range(entries)), offset, ended)
+
+
+def _ignore() -> None: ...
 
 
 async def turn() -> None:

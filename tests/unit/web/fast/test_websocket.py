@@ -1,0 +1,339 @@
+"""uvicorn's WebSocket protocol, once its frames are taken straight from the socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from relay.limits.allowance import Allowance
+from relay.limits.door import Door
+from relay.server import server_config
+from relay.web.fast import frames
+from relay.web.fast.websocket import FastWebSocket, socket_in
+from tests.unit.web.fakes import eventually
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+TEXT, PING, PONG, CLOSE, BINARY = 0x81, 0x89, 0x8A, 0x88, 0x82
+
+
+def frame(first: int, payload: bytes = b"") -> bytes:
+    """A masked frame, with a mask of zeros."""
+    if len(payload) > 125:
+        return bytes((first, 0x80 | 126)) + len(payload).to_bytes(2) + bytes(4) + payload
+    return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 5)})
+        self.protocol: FastWebSocket | None = None
+        self.written = b""
+        self.done: list[str] = []
+        self.reading = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def abort(self) -> None:
+        self.done.append("abort")
+
+    def is_closing(self) -> bool:
+        return bool(self.done)
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class User:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+        self.sizes: list[int] = []
+
+    def received(self, messages: Sequence[str], size: int) -> None:
+        """Note it."""
+        self.told += [("text", message) for message in messages]
+        self.sizes.append(size)
+
+    def received_binary(self, size: int) -> None:
+        """Note it."""
+        self.told.append(("binary", size))
+
+    def may_write(self) -> None:
+        """Note it."""
+        self.told.append(("may write", None))
+
+    def lost(self) -> None:
+        """Note it."""
+        self.told.append(("lost", None))
+
+
+class Stage:
+    """A protocol on a wire, and the application behind it."""
+
+    def __init__(self, door: Door | None = None) -> None:
+        self.wire, self.user, self.end = Wire(), User(), asyncio.Event()
+        self.heard: list[Message] = []
+        self.offered: list[FastWebSocket | None] = []
+        self.accept = asyncio.Event()
+        self.accept.set()
+        config = server_config(self, fast=True, door=door)
+        config.load()
+        self.loop = asyncio.get_running_loop()
+        self.state = ServerState()
+        self.protocol = FastWebSocket(config, self.state, {}, self.loop)
+        self.protocol.connection_made(self.wire)
+        self.protocol.close_timeout = 0.01
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Accept, and claim the socket where it is offered."""
+        await receive()
+        await self.accept.wait()
+        await send({"type": "websocket.accept", "headers": []})
+        socket = socket_in(scope)
+        self.offered.append(socket)
+        if socket is None:
+            self.heard.append(await receive())
+        else:
+            socket.claim(self.user)
+        await self.end.wait()
+
+    def say(self, *data: bytes) -> None:
+        """What the client sends, in these reads."""
+        for one in data:
+            self.protocol.data_received(one)
+
+    async def open(self) -> None:
+        """The handshake."""
+        self.say(UPGRADE)
+        await eventually(lambda: bool(self.offered))
+        head, _, self.wire.written = self.wire.written.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101")
+
+    async def stop(self) -> None:
+        """The end of the test."""
+        self.end.set()
+        await eventually(lambda: not self.state.tasks)
+        if not self.protocol.disconnected:
+            self.protocol.connection_lost(ConnectionResetError())
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    """A peer that has connected."""
+    return Stage()
+
+
+async def test_what_comes_is_given_to_who_claimed_the_socket(stage: Stage) -> None:
+    """With the bytes that were read for it, those of earlier reads included."""
+    await stage.open()
+    long = frame(TEXT, b"x" * 200)
+    stage.say(frame(TEXT, b"a") + frame(TEXT, b"b") + frame(BINARY, b"123"), long[:50], long[50:])
+    assert stage.user.told == [("text", "a"), ("text", "b"), ("binary", 3), ("text", "x" * 200)]
+    assert sum(stage.user.sizes) == 7 + 7 + 9 + 208
+    assert stage.heard == []
+    await stage.stop()
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        frame(TEXT, b"early"),
+        frame(TEXT, b"early")[:3],
+        frame(TEXT, b"early")[:8],
+        frame(0x01, b"ear"),
+    ],
+    ids=["a frame", "half a head", "half a frame", "a fragment"],
+)
+async def test_a_socket_with_something_from_before_the_handshake_is_not_offered(
+    stage: Stage, early: bytes
+) -> None:
+    """No client may send it, but one does: what ASGI's reader has begun, it has to finish."""
+    stage.accept.clear()
+    stage.say(UPGRADE, early)
+    await asyncio.sleep(0)
+    stage.accept.set()
+    await eventually(lambda: bool(stage.offered))
+    assert stage.offered == [None]
+    rest = frame(TEXT, b"early")[len(early) :]
+    stage.say(frame(0x80, b"ly") if early[0] == 0x01 else rest)
+    await eventually(lambda: bool(stage.heard))
+    assert stage.heard == [{"type": "websocket.receive", "text": "early"}]
+    await stage.stop()
+
+
+async def test_a_ping_is_answered_at_once(stage: Stage) -> None:
+    """With its own payload, also between the fragments of a message."""
+    await stage.open()
+    stage.say(frame(0x01, b"a") + frame(PING, b"p") + frame(0x80, b"b"))
+    assert stage.wire.written == frames.frame(10, b"p")
+    assert stage.user.told == [("text", "ab")]
+    await stage.stop()
+
+
+async def test_our_own_ping_is_answered_or_the_peer_is_let_go(stage: Stage) -> None:
+    """Its pong ends the wait; without one the connection fails with 1011, once for its user."""
+    stage.protocol.ping_timeout = 0.0
+    await stage.open()
+    protocol = stage.protocol
+    protocol.send_keepalive_ping()
+    stage.say(frame(PONG, stage.wire.written[2:6]))
+    assert protocol.pong_timer is None
+    protocol.send_keepalive_ping()
+    await eventually(lambda: bool(stage.wire.done))
+    assert stage.wire.written.endswith(frames.close(1011, "keepalive ping timeout"))
+    assert ("lost", None) in stage.user.told
+    await stage.stop()
+
+
+async def test_a_peer_that_we_slow_down_is_not_taken_for_dead(stage: Stage) -> None:
+    """Its pong waits behind what is not read."""
+    stage.protocol.ping_timeout = 0.0
+    await stage.open()
+    stage.protocol.pause_reading()
+    assert not stage.wire.is_reading()
+    stage.protocol.send_keepalive_ping()
+    await asyncio.sleep(0.01)
+    assert stage.wire.done == []
+    stage.protocol.resume_reading()
+    assert stage.wire.is_reading()
+    await eventually(lambda: bool(stage.wire.done))
+    await stage.stop()
+
+
+async def test_a_close_is_answered_and_ends_the_user(stage: Stage) -> None:
+    """At once: a peer that does not read our answer must not keep its place."""
+    await stage.open()
+    stage.say(frame(TEXT, b"a") + frame(CLOSE, b"\x03\xe8") + frame(TEXT, b"b"))
+    assert stage.wire.written == frames.close(1000)
+    assert stage.wire.done == ["close"]
+    assert stage.user.told == [("text", "a"), ("lost", None)]
+    await eventually(lambda: stage.wire.done == ["close", "abort"])
+    await stage.stop()
+
+
+async def test_who_breaks_the_rules_is_told_so(stage: Stage) -> None:
+    """What came before counts."""
+    await stage.open()
+    stage.say(frame(TEXT, b"a") + frame(0xC1, b"b"))
+    assert stage.user.told == [("text", "a"), ("lost", None)]
+    assert stage.wire.written == frames.close(1002, "no extension was negotiated")
+    assert stage.wire.done == ["close"]
+    await stage.stop()
+
+
+async def test_a_flood_of_pings_is_cut_and_answered_no_more(stage: Stage) -> None:
+    """1008, and a mark at the door; the pings behind it cost nothing more."""
+    await stage.open()
+    stage.say(frame(PING) * 300)
+    assert stage.wire.written.endswith(frames.close(1008, "rate_limited"))
+    assert stage.wire.written.count(frames.frame(10, b"")) < 100
+    assert stage.user.told == [("lost", None)]
+    await stage.stop()
+
+
+async def test_our_close_is_said_once_and_its_answer_ends_the_connection(stage: Stage) -> None:
+    """The user is gone with it. Pings behind it are not answered, nor kept."""
+    await stage.open()
+    stage.protocol.pause_reading()
+    stage.protocol.write(["bye"])
+    stage.protocol.close()
+    stage.protocol.close()
+    assert stage.wire.written == frames.text("bye") + frames.close(1000)
+    assert stage.user.told == [("lost", None)]
+    assert stage.wire.is_reading()
+    stage.say(frame(PING, b"p") * 3)
+    assert stage.wire.written.endswith(frames.close(1000))
+    assert stage.protocol.conn.data_to_send() == []
+    assert stage.wire.done == []
+    stage.say(frame(CLOSE, b"\x03\xe8"))
+    assert stage.wire.done == ["close"]
+    await stage.stop()
+
+
+async def test_a_close_that_is_not_answered_ends_the_connection_in_time(stage: Stage) -> None:
+    """Whatever is left to write."""
+    await stage.open()
+    stage.protocol.close()
+    await eventually(lambda: stage.wire.done == ["abort"])
+    await stage.stop()
+
+
+async def test_a_server_that_stops_says_so(stage: Stage) -> None:
+    """1012, and the user is gone."""
+    await stage.open()
+    stage.protocol.shutdown()
+    assert stage.wire.written == frames.close(1012)
+    assert stage.user.told == [("lost", None)]
+    assert stage.wire.done == ["close"]
+    await stage.stop()
+
+
+async def test_a_full_socket_says_so_until_it_is_read() -> None:
+    """The user asks before it writes, and is told when it may again."""
+    stage = Stage()
+    await stage.open()
+    full = [stage.protocol.is_full]
+    for change in (stage.protocol.pause_writing, stage.protocol.resume_writing):
+        change()
+        full.append(stage.protocol.is_full)
+    assert full == [False, True, False]
+    assert stage.user.told == [("may write", None)]
+    await stage.stop()
+
+
+async def test_what_was_read_before_reading_stopped_is_taken_when_it_goes_on(
+    stage: Stage,
+) -> None:
+    """In portions: a socket that is read again has something to take before it reads."""
+    await stage.open()
+    piece = frame(TEXT, b"x" * 100)
+    stage.protocol.data_received(piece * 10_000)
+    stage.protocol.pause_reading()
+    seen = len(stage.user.told)
+    assert 0 < seen < 10_000
+    stage.protocol.resume_reading()
+    await eventually(lambda: len(stage.user.told) == 10_000)
+    assert stage.wire.is_reading()
+    await stage.stop()
+
+
+async def test_a_peer_that_is_gone_leaves_the_door_and_its_user() -> None:
+    """A place for the next one."""
+    door = Door(Allowance(connections_per_address=1))
+    stage = Stage(door)
+    assert door.enter(stage.wire, "192.0.2.1", 0.0) is None
+    assert len(door) == 1
+    await stage.open()
+    stage.protocol.connection_lost(ConnectionResetError())
+    assert (len(door), stage.user.told) == (0, [("lost", None)])
+    late = User()
+    stage.protocol.claim(late)
+    assert late.told == [("lost", None)]
+    stage.protocol.close()
+    await stage.stop()
+
+
+def test_a_scope_without_a_socket_offers_none() -> None:
+    """Another server."""
+    assert socket_in({"type": "websocket"}) is None
+    assert socket_in({"type": "websocket", "extensions": {"relay.socket": {}}}) is None
