@@ -46,7 +46,7 @@ TITLES: Final[Mapping[str, str]] = {
     "relay": "relay",
     "relay-asgi": "relay, `RELAY_FAST_PATH=off`",
     "relay-redis": "relay, Redis broker",
-    "two-nodes": "bot at one relay, device at another, a Redis between them",
+    "two-nodes": "two relays, Redis between them",
     "sdk": "Python SDK",
     "naive": "naive Python (bench/naive.py)",
     "py-naive": "naive Python",

@@ -31,8 +31,6 @@ from bench.rows import FULL, QUICK, ROWS, Bench, Row, Values
 PAGE: Final = ROOT / "docs" / "performance.md"
 PICTURE: Final = ROOT / "docs" / "performance.svg"
 
-FAULTS: Final = ("lost", "repeated", "disordered", "corrupt", "errors")
-
 
 @dataclass(slots=True)
 class Results:
@@ -240,7 +238,7 @@ async def main(arguments: Sequence[str]) -> None:
             if name in options.contestants and not lacks(name, options.yardsticks)
         ]
         fresh = await measure_row(bench, row, names, options.repeats)
-        keep(options.results, fresh, shlex.join(arguments))
+        keep(options.results, fresh, shown_command(arguments))
     results = read_results(options.results)
     print(page_part(results))
     if options.is_written:
@@ -248,14 +246,22 @@ async def main(arguments: Sequence[str]) -> None:
         PICTURE.write_text(picture(results))
 
 
-def keep(path: Path, fresh: Results, arguments: str) -> None:
+def shown_command(arguments: Sequence[str]) -> str:
+    """Return the command as the page has it: without what is where on this machine."""
+    words = list(arguments)
+    for option, word in (("--yardsticks", "FOLDER"), ("--results", "FILE")):
+        if option in words[:-1]:
+            words[words.index(option) + 1] = word
+    return f"make bench ARGS={shlex.quote(shlex.join(words))}" if words else "make bench"
+
+
+def keep(path: Path, fresh: Results, command: str) -> None:
     """Add what was measured to the file; the runs of one row and contestant replace the older."""
     results = read_results(path)
     results.machine = fresh.machine
     for name, runs in fresh.rows.items():
         results.rows.setdefault(name, {}).update(runs)
-        command = f"`make bench ARGS={shlex.quote(arguments)}`" if arguments else "`make bench`"
-        results.taken[name] = f"{fresh.taken[name]}, {command}"
+        results.taken[name] = f"{fresh.taken[name]}, `{command}`"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
 

@@ -192,7 +192,7 @@ static void note_error(const char *format, ...) {
     va_start(words, format);
     vsnprintf(first_error, sizeof first_error, format, words);
     va_end(words);
-    for (char *c = first_error; *c; c++) if (*c == '"' || *c == '\\' || (unsigned char)*c < 32) *c = ' ';
+    for (char *c = first_error; *c; c++) if (*c == '"' || *c == '\\' || (unsigned char)*c < 32 || (unsigned char)*c > 126) *c = ' ';
 }
 
 /* streams by their id, which the server chooses */
@@ -468,7 +468,9 @@ static void hear(side *bot, const char *text, size_t n, uint64_t now) {
     } else if (memmem(text, n, "\"refused\"", 9)) {
         if (!seen.refused++) note_error("%.*s", (int)(n < 200 ? n : 200), text);
     } else if (memmem(text, n, "disconnect", 10) || memmem(text, n, "reject_sub", 10)) {
-        close_side(bot, n < 200 ? text : "disconnect");
+        char words[200];
+        snprintf(words, sizeof words, "%.*s", (int)n, text);
+        close_side(bot, words);
     }
 }
 
@@ -544,7 +546,7 @@ static void read_events(side *r, const char *from, size_t n, uint64_t now) {
         }
         if (number < 0 || sequence < 0 || number >= want.streams || (unsigned)sequence >= streams[number].sent) {
             seen.corrupt++;
-            at++;
+            at += (size_t)(end - at) > MARK && at[MARK - 1] == '#' ? MARK : 1;
             continue;
         }
         const char *pad = letters + ((unsigned)number + (unsigned)sequence) % 26;
@@ -831,6 +833,9 @@ static void load(void) {
         flush_all();
         turn(until);
     }
+    /* What was due while the machine did something else is said all the same: it was planned. */
+    while (!want.idle && want.interval_us && next_due() < ends) say_due(&streams[open_next++ % (uint64_t)want.streams], ends);
+    flush_all();
     taken.over = used_by_server(false);
     taken.own_over = own_cpu_s();
     phase = DRAIN;
