@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench simulate soak durability faults fuzz abuse wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench curves simulate soak durability faults fuzz abuse wheel pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -42,8 +42,11 @@ fmt: dev ## format, and mend what the linter can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: dev ## measure the latency that the relay adds
-	@exec $(BIN)/python -m bench $(ARGS)
+bench: dev ## measure the relay beside its yardsticks, into docs/performance.md: ARGS="--quick" for a first look
+	@exec $(BIN)/python -m bench.table $(ARGS)
+
+curves: dev ## draw what a chunk costs as streams, readers and sizes grow
+	@exec $(BIN)/python -m bench.curves $(ARGS)
 
 simulate: dev ## play the relay in a broken world on virtual time: SEEDS=20000, or SEED=n to see one
 	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
