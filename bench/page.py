@@ -13,7 +13,7 @@ class MarkerMissing(RelayError):
 
 def markers(name: str) -> tuple[str, str]:
     """Return the lines before and behind a part."""
-    return f"<!-- {name}: written by make bench -->", f"<!-- end of {name} -->"
+    return f"<!-- {name}: written by a program -->", f"<!-- end of {name} -->"
 
 
 def put_part(path: Path, name: str, text: str) -> None:
