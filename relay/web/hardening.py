@@ -165,8 +165,12 @@ class HardenedHttp(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The head is here, and another protocol has the connection from now on."""
         self._head_is_here()
-        self._portions.drop()
+        early = self.conn.trailing_data[0] + self._portions.drop()
         super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        if early and isinstance(protocol, HardenedWebSocket):
+            # No client may send before its handshake is answered. uvicorn loses what one does.
+            protocol.data_received(early)
 
     def _too_large(self, data: bytes) -> bool:
         waiting, _ = self.conn.trailing_data

@@ -63,12 +63,14 @@ class Portions:
             self._transport.pause_reading()
             self._schedule()
 
-    def drop(self) -> None:
-        """Forget what is left: the connection is gone, or another protocol's."""
+    def drop(self) -> bytes:
+        """Forget what is left, and return it: the connection is gone, or another protocol's."""
+        left = self._data[self._at :]
         self._data, self._at = b"", 0
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        return left
 
     def _schedule(self) -> None:
         if self._turn is None:
