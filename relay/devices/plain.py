@@ -46,12 +46,13 @@ class PlainProtocol:
         stream = f'"stream_chunk","session_id":{jsontext.quote_ascii(view.stream_id)}'
 
         def encode(entry: Entry) -> bytes:
-            if entry.kind is not EntryKind.CHUNK or entry.part is not None:
+            sequence = entry.sequence
+            if entry.kind is not EntryKind.CHUNK or entry.part is not None or sequence is None:
                 return self.encode(entry, view)
             content = jsontext.quote_ascii(entry.content)
             return (
                 f"id: {view.epoch}.{entry.offset}\n"
-                f'data: {{"type":{stream},"sequence":{entry.sequence},"content":{content}}}\n\n'
+                f'data: {{"type":{stream},"sequence":{sequence},"content":{content}}}\n\n'
             ).encode("ascii")
 
         return encode
