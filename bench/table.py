@@ -49,12 +49,16 @@ def read_results(path: Path) -> Results:
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
-async def measure_row(bench: Bench, row: Row, names: Sequence[str], repeats: int) -> Results:
-    """Let these contestants take turns in a row."""
+async def measure_row(
+    bench: Bench, row: Row, names: Sequence[str], repeats: int, before: Results | None = None
+) -> Results:
+    """Let these contestants take turns in a row; a search begins where the last one ended."""
+    known = before.rows.get(row.name, {}) if before else {}
     found: dict[str, list[dict[str, float]]] = {}
     for repeat in range(repeats):
         for name in names:
-            near = median(_firsts(found[name])) if found.get(name) else 0.0
+            runs = found.get(name) or known.get(name)
+            near = median(_firsts(runs)) if runs else 0.0
             try:
                 values: Values = await row.take(bench, name, near)
             except (ContestantMissing, GeneratorFailed) as error:
@@ -237,7 +241,8 @@ async def main(arguments: Sequence[str]) -> None:
             for name in row.contestants
             if name in options.contestants and not lacks(name, options.yardsticks)
         ]
-        fresh = await measure_row(bench, row, names, options.repeats)
+        before = read_results(options.results)
+        fresh = await measure_row(bench, row, names, options.repeats, before)
         keep(options.results, fresh, shown_command(arguments))
     results = read_results(options.results)
     print(page_part(results))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -7,8 +8,9 @@ import pytest
 
 from bench.contestants import TITLES, ContestantMissing, Cores, contestant, lacks
 from bench.draw import Bars, Curve, draw_bars, draw_curves, figure
+from bench.generator.program import Latencies, Load, run
 from bench.page import MarkerMissing, markers, put_part
-from bench.rows import ROWS, Bench, Plan, highest
+from bench.rows import ROWS, Bench, Plan, highest, is_carried_by
 from bench.table import (
     Results,
     keep,
@@ -193,3 +195,18 @@ def test_a_bar_is_as_long_as_its_value() -> None:
     }
     assert found["bar ours"] == pytest.approx(2 * found["bar"])
     assert (figure(163_200.4), figure(12.54), figure(0.213)) == ("163,200", "12.5", "0.213")
+
+
+async def test_a_run_is_carried_only_whole_in_time_and_by_the_server() -> None:
+    """A fault, a long tail, too few chunks and a late generator each speak against it."""
+    load = Load(2, interval_us=5_000, warmup_ms=0, duration_ms=200)
+    async with contestant("naive", 2, None, Cores(0, -1)) as target:
+        one = replace(await run(target, load), sent_per_s=400.0)
+    short = Latencies(80, 1.0, 1.0, 9_000.0, 9_000.0, 9_000.0)
+    late = replace(short, p99=25_000.0)
+    one = replace(one, latency_us=short, lag_us=short)
+    assert is_carried_by(one, load, 10_000.0)
+    assert not is_carried_by(one, load, 8_000.0)
+    for change in ({"lost": 1}, {"disordered": 1}, {"errors": 1}, {"sent_per_s": 380.0}):
+        assert not is_carried_by(replace(one, **change), load, 10_000.0)
+    assert not is_carried_by(replace(one, lag_us=late), load, 10_000.0)
