@@ -17,19 +17,23 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Final
 
 import httpx
 
 from bench.__main__ import QUIET, machine
 from bench.sizes import redis_server
+from bench.soak.bots import CableBot
 from bench.soak.chart import Panel, draw_soak
 from bench.soak.crowd import crowd
 from bench.soak.judge import Limit, Return, Sample, Trend, faults, returns, trends
 from bench.soak.ledger import Ledger
 from bench.soak.look import from_inside, look
 from bench.soak.report import crowd_table, return_table, trend_table
+from bench.soak.wish import Wish
 from relay.demo.relay_process import RelayProcess, relay_process
+from relay.store.secrets import new_admin_token
 
 SETTINGS: Final[Mapping[str, str]] = {
     **QUIET,
@@ -49,6 +53,9 @@ SETTINGS: Final[Mapping[str, str]] = {
 
 BACK_S: Final = 5.0
 """How long behind the last client everything of a connection may take to be gone (invariant 21)."""
+
+FIRST_S: Final = 2.0
+"""How long the bot lives that answers the very first question."""
 
 FORGOTTEN_S: Final = 25.0
 """And what is kept on purpose: the retention, and the longest timer."""
@@ -79,6 +86,7 @@ class Options:
     every_s: float
     bots: int
     devices: int
+    rate: float
     memory_mb: float
     slack: float
     redis: bool
@@ -156,7 +164,9 @@ async def soak(options: Options) -> Soak:
         await _first_question(http, relay)
         before = await look(0.0, relay.pid, http, relay.store)
         began = time.monotonic()
-        async with crowd(relay, devices=options.devices, operators=2, seed=options.seed) as ledger:
+        async with crowd(
+            relay, devices=options.devices, rate=options.rate, operators=2, seed=options.seed
+        ) as ledger:
             await look_until(options.seconds)
         crowd_s = time.monotonic() - began
         at_once = await look_until(crowd_s + BACK_S)
@@ -170,16 +180,27 @@ async def soak(options: Options) -> Soak:
 
 
 async def _first_question(http: httpx.AsyncClient, relay: RelayProcess) -> None:
-    """Ask for a bot that is not there: some of what serves answers is made with the first one."""
+    """Have one question answered: some of what serves them is made with the first one."""
     question = {
         "message_id": "1",
         "agent_id": "soak",
         "user_id": relay.user_ids[0],
-        "message": [{"role": "user", "type": "text", "text": "hello"}],
+        "message": [{"role": "user", "type": "text", "text": str(Wish("whole", 3, 0.0))}],
     }
     headers = {"Authorization": f"Bearer {relay.access_key}"}
+    bot = CableBot(relay.base, relay.sdk_tokens[0], protocol=2, rng=Random(0))
+    living = asyncio.create_task(bot.live(FIRST_S, "close"))
+    await asyncio.sleep(FIRST_S / 2)
     (await http.post("/sse/rokid", json=question, headers=headers)).raise_for_status()
-    await asyncio.sleep(1.0)
+    told = await http.post("/api/rokid/trigger", json=question, headers=headers)
+    (await http.get(told.json()["events_url"])).raise_for_status()
+    await living
+    token = new_admin_token()
+    await relay.store.add_admin_token(token)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with http.stream("GET", "/admin/api/live/events", headers=headers) as feed:
+        feed.raise_for_status()
+    await asyncio.sleep(BACK_S)
 
 
 def _tell(samples: Sequence[Sample], options: Options) -> None:
@@ -203,7 +224,7 @@ def report(found: Soak, options: Options) -> str:
     told = (
         f"{'Redis' if options.redis else 'Memory'} broker, {found.crowd_s / 60:.1f} minutes, "
         f"the first {options.warmup_s / 60:.1f} as warm-up; {options.bots} bots, "
-        f"{options.devices} devices and 2 operators at a time; {ended:,.0f} streams "
+        f"{options.rate:g} devices a second and 2 operators; {ended:,.0f} streams "
         f"({ended / found.crowd_s:.1f} a second), {cpu:.0f} % of a core, "
         f"{len(found.samples)} samples."
     )
@@ -225,7 +246,8 @@ def read_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--warmup", type=float, metavar="MINUTES", help="40 %% of the time")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two samples")
     parser.add_argument("--bots", type=int, default=12)
-    parser.add_argument("--devices", type=int, default=20, help="that ask at a time")
+    parser.add_argument("--devices", type=int, default=60, help="at most at a time")
+    parser.add_argument("--rate", type=float, default=5.0, help="devices that come a second")
     parser.add_argument("--memory-mb", type=float, default=2.0, help="growth that is flat still")
     parser.add_argument("--slack", type=float, default=1.0, help="times the other limits")
     parser.add_argument("--redis", action="store_true", help="with a redis-server of its own")
@@ -240,6 +262,7 @@ def read_options(arguments: Sequence[str]) -> Options:
         given.every,
         given.bots,
         given.devices,
+        given.rate,
         given.memory_mb,
         given.slack,
         given.redis,

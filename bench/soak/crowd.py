@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Final
@@ -22,9 +22,13 @@ STYLES: Final = ("sdk", "legacy", "protocol 2")
 
 @asynccontextmanager
 async def crowd(
-    relay: RelayProcess, *, devices: int, operators: int, seed: int
+    relay: RelayProcess, *, devices: int, rate: float, operators: int, seed: int
 ) -> AsyncIterator[Ledger]:
-    """Let them come; at the end of the block all leave at once, and their sockets are closed."""
+    """Let them come; at the end of the block all leave at once, and their sockets are closed.
+
+    Devices come at a `rate` of their own (a second), whether the relay is fast or slow, or a
+    machine that gets busier or idler would look like a trend; `devices` is the most at a time.
+    """
     ledger, rng = Ledger(), Random(seed)
     token = new_admin_token()
     await relay.store.add_admin_token(token)
@@ -39,7 +43,7 @@ async def crowd(
         ]
         tasks = [group.create_task(keeper.keep()) for keeper in keepers]
         asking = Devices(http, relay.access_key, relay.user_ids, rng, ledger)
-        tasks += [group.create_task(_again(asking.one, rng, 0.1)) for _ in range(devices)]
+        tasks.append(group.create_task(_come(asking.one, rng, rate, devices)))
         for _ in range(operators):
             operator = Operator(http, token, rng, ledger)
             tasks.append(group.create_task(_again(operator.one, rng, 2.0)))
@@ -48,6 +52,22 @@ async def crowd(
         finally:
             for task in tasks:
                 task.cancel()
+
+
+async def _come(
+    one: Callable[[], Coroutine[None, None, None]], rng: Random, rate: float, at_most: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    async with asyncio.TaskGroup() as group:
+        there: set[asyncio.Task[None]] = set()
+        while True:
+            due += rng.expovariate(rate)
+            await asyncio.sleep(due - loop.time())
+            if len(there) < at_most:
+                task = group.create_task(one())
+                there.add(task)
+                task.add_done_callback(there.discard)
 
 
 async def _again(one: Callable[[], Awaitable[None]], rng: Random, pause_s: float) -> None:

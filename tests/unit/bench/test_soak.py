@@ -20,7 +20,7 @@ async def test_a_crowd_comes_and_everything_it_opened_is_closed_again(
 ) -> None:
     """Answers are read to their end, none is wrong, and nothing of a connection is left."""
     monkeypatch.setattr("bench.soak.__main__.FORGOTTEN_S", 5.0)
-    options = Options(3.0, 1.0, 0.3, 6, 6, 200.0, 1.0, redis=False, seed=3, chart=None)
+    options = Options(3.0, 1.0, 0.3, 6, 30, 8.0, 200.0, 1.0, redis=False, seed=3, chart=None)
     found = await run_soak(options)
     assert found.ledger.wrong == []
     assert found.ledger.counts["read to the end: completed"] > 0
@@ -34,7 +34,7 @@ async def test_a_crowd_comes_and_everything_it_opened_is_closed_again(
 def test_the_defaults_are_those_of_the_page() -> None:
     """Half an hour, of which twelve minutes are the warm-up."""
     options = read_options([])
-    assert (options.seconds, options.warmup_s, options.bots, options.devices) == (1800, 720, 12, 20)
+    assert (options.seconds, options.warmup_s, options.bots, options.rate) == (1800, 720, 12, 5)
     assert read_options(["--minutes", "2", "--warmup", "1"]).warmup_s == 60
 
 
