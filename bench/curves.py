@@ -28,9 +28,9 @@ from bench.table import PAGE, say, shown_command
 
 PICTURE: Final = ROOT / "docs" / "performance-curves.svg"
 
-STREAMS: Final = (10, 30, 100, 300, 1_000, 1_900)
+STREAMS: Final = (10, 30, 100, 300, 900, 1_900)
 READERS: Final = (10, 30, 100, 300, 1_000, 3_000)
-SIZES: Final = (10, 32, 128, 512, 2_048, 8_192, 16_384)
+SIZES: Final = (10, 64, 256, 1_024, 4_096, 16_384)
 
 SIZE_STREAMS: Final = 50
 

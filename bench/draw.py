@@ -21,7 +21,7 @@ FOOT: Final = 14.0
 COLUMNS: Final = 3
 PANEL_HEIGHT: Final = 220.0
 PANEL_LEFT: Final = 52.0
-PANEL_RIGHT: Final = 14.0
+PANEL_RIGHT: Final = 24.0
 PANEL_TOP: Final = 44.0
 PANEL_BOTTOM: Final = 40.0
 

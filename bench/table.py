@@ -92,7 +92,7 @@ def page_part(results: Results) -> str:
     for row in shown:
         asked = [f"{row.reach:,g}" if row.reach else "", f"{row.floor:,g}" if row.floor else ""]
         cells = [_cell(row, results.rows[row.name].get(name, [])) for name in names]
-        lines.append(_line([f"{row.title}, {_unit(row)}", *asked, *cells]))
+        lines.append(_line([_titled(row), *asked, *cells]))
         if row.name == "ten" and (added := _added(results, names)):
             lines.append(
                 _line(["the same, added to the C ceiling's", "0.2 / 0.8", "0.25 / 1.5", *added])
@@ -107,8 +107,7 @@ def page_part(results: Results) -> str:
             lines.append(_line([row.title, *(f"{cost:.1f}" if cost else "" for cost in costs)]))
     if sdk := results.rows.get("sdk", {}).get("sdk"):
         lines += ["", f"The Python SDK takes {_median(sdk, 'CPU us'):.1f} µs of CPU for a chunk."]
-    lines += ["", f"{results.machine}.", ""]
-    lines += [f"- `{name}`: {when}" for name, when in results.taken.items()]
+    lines += ["", f"{results.machine}.", "", *_taken(results)]
     return "\n".join(lines)
 
 
@@ -116,8 +115,18 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _unit(row: Row) -> str:
-    return "p50 / p99 ms" if row.name == "ten" else row.unit
+def _titled(row: Row) -> str:
+    unit = "p50 / p99 ms" if row.name == "ten" else row.unit
+    return row.title if unit in row.title else f"{row.title}, {unit}"
+
+
+def _taken(results: Results) -> list[str]:
+    """Return when each row was taken, by the commands that did it."""
+    commands: dict[str, list[str]] = {}
+    for name, taken in results.taken.items():
+        when, _, command = taken.partition(", `")
+        commands.setdefault(command, []).append(f"{name} ({when})")
+    return [f"- `{command}: {'; '.join(rows)}" for command, rows in commands.items()]
 
 
 def _median(runs: Sequence[Values], key: str) -> float:
@@ -173,7 +182,8 @@ def picture(results: Results) -> str:
         ]
         if bars:
             better = "more is better" if row.is_more_better else "less is better"
-            title = f"{row.title}, {row.unit} ({better})"
+            title = f"{row.title}, {row.unit}" if row.unit not in row.title else row.title
+            title += f" ({better})"
             panels.append(Bars(title, tuple(bars), reach=row.reach, floor=row.floor))
     return str(draw_bars(panels, "The relay beside its yardsticks"))
 
@@ -265,6 +275,8 @@ def keep(path: Path, fresh: Results, command: str) -> None:
     results = read_results(path)
     results.machine = fresh.machine
     for name, runs in fresh.rows.items():
+        if not runs:
+            continue
         results.rows.setdefault(name, {}).update(runs)
         results.taken[name] = f"{fresh.taken[name]}, `{command}`"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,9 @@ def results() -> Results:
     ours = [{"p50 ms": value, "p99 ms": 2 * value, **WHOLE} for value in (0.4, 0.3, 0.5)]
     least = [{"p50 ms": value, "p99 ms": value, **WHOLE} for value in (0.1, 0.1, 0.1)]
     rows = {"saturated": {"relay": fast, "naive": slow}, "ten": {"relay": ours, "ceiling": least}}
-    return Results("a machine", rows, {"saturated": "today", "ten": "today"})
+    return Results(
+        "a machine", rows, {"saturated": "today, `make bench`", "ten": "now, `make bench`"}
+    )
 
 
 def parsed(drawing: str) -> ET.Element:
@@ -120,7 +122,7 @@ def test_the_page_has_medians_beside_what_is_asked() -> None:
     assert "0.2 / 0.8 | 0.25 / 1.5 | 0.30 / 0.70 |" in lines[4]
     assert lines[5].endswith("| 0 | 0 | 0 / 0 / 0 | 2 / 0 / 0 | 0 / 0 / 0 |")
     assert "| saturated, 64 streams, window 16 | 6.0 | 36.0 |  |" in lines
-    assert "a machine." in lines
+    assert lines[-3:] == ["a machine.", "", "- `make bench`: saturated (today); ten (now)"]
 
 
 def test_what_is_measured_again_replaces_what_was(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_what_is_measured_again_replaces_what_was(tmp_path: Path) -> None:
 def test_a_command_tells_nothing_of_the_machine() -> None:
     """Folders are named by what they are for."""
     assert shown_command([]) == "make bench"
-    shown = shown_command(["--yardsticks", "/home/me/c", "--rows", "own"])
+    shown = shown_command(["--yardsticks", "/opt/c", "--rows", "own"])
     assert shown == "make bench ARGS='--yardsticks FOLDER --rows own'"
 
 
