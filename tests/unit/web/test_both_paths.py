@@ -137,7 +137,9 @@ async def test_a_bot_that_never_reads_is_let_go_at_its_bound(
     async with asyncio.timeout(TIMEOUT_S), asked(web, UPGRADE, buffer=4_096) as (reader, writer):
         await reader.readuntil(b"confirm_subscription")
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001
-        text = [{"role": "user", "type": "text", "text": "y" * 60_000, "image_url": None}]
+        text: JsonValue = [
+            {"role": "user", "type": "text", "text": "y" * 60_000, "image_url": None}
+        ]
         asking = []
         while await web.node.is_online(1):
             asking.append(asyncio.create_task(web.ask(message=text)))
