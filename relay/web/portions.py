@@ -25,7 +25,7 @@ class Portions:
     it waits for its application, and says `go_on` once that has caught up.
     """
 
-    __slots__ = ("_at", "_data", "_loop", "_ready", "_take", "_transport", "_turn")
+    __slots__ = ("_at", "_data", "_loop", "_ready", "_take", "_transport", "_turn", "portion_bytes")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Portions:
         self._data = b""
         self._at = 0
         self._turn: asyncio.Handle | None = None
+        self.portion_bytes = PORTION_BYTES
 
     @property
     def waiting(self) -> bool:
@@ -51,7 +52,7 @@ class Portions:
         """Take what was read, as much as one turn allows; no more is read before the rest."""
         if self._data:
             self._data, self._at = self._data[self._at :] + data, 0
-        elif len(data) <= PORTION_BYTES:
+        elif len(data) <= self.portion_bytes:
             self._take(data)
         else:
             self._data = data
@@ -80,8 +81,8 @@ class Portions:
         self._turn = None
         until = self._loop.time() + TURN_S
         while self._at < len(self._data) and not self._transport.is_closing():
-            portion = self._data[self._at : self._at + PORTION_BYTES]
-            self._at += PORTION_BYTES
+            portion = self._data[self._at : self._at + self.portion_bytes]
+            self._at += self.portion_bytes
             self._take(portion)
             if self._loop.time() >= until:
                 break
