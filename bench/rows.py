@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,11 @@ LAG_US: Final = 20_000.0
 PRECISION: Final = 0.05
 """How near a highest number is looked for."""
 
+
+GUESS_MAX: Final = 3_000.0
+
+SPARE_FILES: Final = 200
+"""Of a process, beside its connections."""
 
 HOPELESS: Final = 3.0
 """A tail so many times too long is no hiccup."""
@@ -175,7 +181,7 @@ async def most_readers(bench: Bench, name: str, near: float) -> Values:
 async def _guess(bench: Bench, name: str) -> float:
     """Return how many streams a server may carry, by what it carries when it is saturated."""
     one = await bench.load(name, Load(64, interval_us=0))
-    return max(10.0, 0.6 * one.delivered_per_s * 0.035)
+    return min(GUESS_MAX, max(10.0, 0.6 * one.delivered_per_s * 0.035))
 
 
 async def _most(
@@ -191,6 +197,10 @@ async def _most(
 
     async def is_carried(count: int) -> bool:
         load = loads(count)
+        _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if load.bots + load.streams * load.readers > files - SPARE_FILES:
+            bench.say(f"    {count} {what} are more than a process may open (ulimit -n {files})")
+            return False
         for _ in range(bench.plan.tries):
             one = await bench.load(name, load)
             if is_carried_by(one, load, p99_us):
