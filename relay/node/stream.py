@@ -140,6 +140,8 @@ class NodeStream:
                     return True
             if self.finished_at is not None or self._is_elsewhere:
                 return False
+            if not self.owner.dead:
+                continue  # another owner took over while this one wrote, and has the notes now
             await self._recovery()
             if self.owner.dead:
                 return False

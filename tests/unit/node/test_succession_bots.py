@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from relay.broker.base import Letter
+from relay.broker.base import NO_NOTES, Letter, LogSnapshot, Notes, StreamMeta
 from relay.errors import BrokerUnavailable
 from relay.node import node
-from relay.protocol.events import Chunk, End, Summary
+from relay.protocol.events import Chunk, End, Entry, HeldChunk, Summary
 from relay.protocol.status import Outcome
 from relay.protocol.texthash import content_hash
 from relay.wire.bot import Acked, Command, Refused, Resume
 from tests.support.cluster import NodeBroker
+from tests.support.node import Bot, settle_down
 from tests.support.several import TEXTS, WHOLE, Nodes, ask, asked, open_at, reader_on
 
 
@@ -169,6 +171,54 @@ async def test_a_question_that_reaches_a_connection_on_its_way_out_follows_the_b
     await new.chunks(streams[0], TEXTS)
     await new.end(streams[0], TEXTS)
     assert await reader.read_all() == WHOLE
+
+
+async def test_a_legacy_bot_that_comes_back_while_it_is_asked_is_asked(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection claims what is being opened here; the note of the asking is written anew."""
+    here = nodes.start("a")
+    await here.bot(protocol=1)
+    broker = here.log
+    assert isinstance(broker, NodeBroker)
+    create, claim, append = broker.create, broker.claim, broker.append
+    claimed, writing = asyncio.Event(), asyncio.Event()
+    coming: list[asyncio.Task[Bot]] = []
+
+    async def late_create(meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
+        made = await create(meta, notes)
+        coming.append(asyncio.create_task(here.bot(protocol=1)))
+        await claimed.wait()
+        return made
+
+    async def late_claim(stream_id: str, epoch: str | None = None) -> LogSnapshot:
+        snapshot = await claim(stream_id, epoch)
+        claimed.set()
+        await writing.wait()
+        return snapshot
+
+    async def late_append(
+        stream_id: str,
+        fence: int,
+        offset: int,
+        entries: Sequence[Entry],
+        held: Sequence[HeldChunk],
+        notes: Notes = NO_NOTES,
+    ) -> None:
+        writing.set()
+        await settle_down()
+        await append(stream_id, fence, offset, entries, held, notes)
+
+    for late in (late_create, late_claim, late_append):
+        monkeypatch.setattr(broker, late.__name__.removeprefix("late_"), late)
+    stream = await ask(here)
+    await here.advance(0.0)
+    back = await coming[0]
+    assert asked(back) == [stream]
+    await back.chunks(stream, TEXTS)
+    await back.say(stream, End())
+    await here.advance(2.1)
+    assert await reader_on(here, stream) == WHOLE
 
 
 async def test_a_bot_of_sdk_2_0_goes_on_at_another_node(nodes: Nodes) -> None:
