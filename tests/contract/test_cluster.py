@@ -173,11 +173,19 @@ async def test_a_drop_wakes_readers_on_other_nodes(nodes: Nodes) -> None:
         await settle(b.log.read(STREAM, 1, 10))
 
 
-async def test_a_claim_by_another_node_is_told_to_the_owner(nodes: Nodes) -> None:
-    """And its writes are refused, whether it has heard of it or not."""
+@pytest.mark.parametrize("is_settled", [False, True])
+async def test_a_claim_by_another_node_is_told_to_the_owner(
+    nodes: Nodes, *, is_settled: bool
+) -> None:
+    """And its writes are refused, whether it has heard of it or not.
+
+    Also where its trace is written: else it would forget the log that another node keeps.
+    """
     a, b = await nodes.node("a"), await nodes.node("b")
     news, others = News(a), News(b)
     made = await settle(a.log.create(META))
+    if is_settled:
+        await done(a.cluster.settled(STREAM))
     assert (await settle(b.log.claim(STREAM))).fence == made.fence + 1
 
     async def is_told() -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
+from relay.node.tracer import TraceRow
 from relay.protocol.events import Chunk, EntryKind
 from relay.protocol.status import Outcome, Status
 from relay.wire.bot import Acked, Refused
@@ -24,7 +26,7 @@ from tests.simulation.facts import (
 )
 from tests.simulation.plan import Fault, Kind
 from tests.simulation.run import Run
-from tests.simulation.story import Shelf, Story, stories
+from tests.simulation.story import Reader, Shelf, Story, stories
 from tests.support.core import SHOWN
 
 LABELS = [status.label for status in sorted(Status)]
@@ -32,7 +34,11 @@ AFTER_S = 1.0
 
 
 def i16_the_status_only_climbs(story: Story) -> Iterator[str]:
-    """Of the stream under one owner, and from row to row of its trace."""
+    """Of the stream under one owner, and from row to row of its trace.
+
+    A row says that nothing was delivered once the grace is over. A device that comes after all
+    and reads to the end makes that untrue, and only that: what was lost on the way here stays.
+    """
     seen: dict[str, int] = {}
     for fact in story.facts:
         match fact.what:
@@ -45,9 +51,25 @@ def i16_the_status_only_climbs(story: Story) -> Iterator[str]:
                 seen[node] = max(before, status)
             case _:
                 pass
-    rows = [LABELS.index(row.row.status) for _, row in story.of(Row)]
-    if rows != sorted(rows) and story.undisturbed:
-        yield f"the trace fell from {LABELS[max(rows)]} to {LABELS[rows[-1]]}"
+    rows = list(story.of(Row))
+    for (then, old), (now, new) in pairwise(rows if story.undisturbed else []):
+        fell = LABELS.index(new.row.status) < LABELS.index(old.row.status)
+        if fell and not (_was_unread(old) and _read_between(story, then, now)):
+            yield f"the trace fell from {old.row.status} to {new.row.status}"
+
+
+def _was_unread(row: Row) -> bool:
+    """Whether all that a row had against its stream is that nobody had come to read it."""
+    return (row.row.anomaly or {}).get("type") == "delivery_loss"
+
+
+def _read_between(story: Story, then: Fact, now: Fact) -> bool:
+    """Whether a device that came after all has read to the end, so that the row is corrected."""
+    return any(
+        handed.entries[-1].kind is EntryKind.END
+        for fact, handed in story.of(Handed)
+        if then.order < fact.order < now.order
+    )
 
 
 def i17_the_trace_is_what_was_seen(story: Story) -> Iterator[str]:
@@ -58,21 +80,25 @@ def i17_the_trace_is_what_was_seen(story: Story) -> Iterator[str]:
         return
     if not story.undisturbed or rows[-1].outcome == Outcome.LOST:
         return  # what a dead node's devices were handed is known to nobody
-    row, log = rows[-1], story.shelf.entries
-    # Once it is written nobody asks any more what is handed over on other nodes.
+    everybody = list(story.readers.values())
+    # Once it is written nobody asks any more what other nodes hand over, and a hint may be lost.
     first = next(fact.at for fact, _ in story.of(Row))
-    handed = [
-        entry.offset
-        for reader in story.readers.values()
-        if reader.at <= first or story.plan.nodes == 1
-        for entry in reader.entries
-    ]
-    shown = log[: max(handed, default=0)]
+    in_time = [reader for reader in everybody if reader.at <= first]
+    may_be_known = [in_time, everybody] if story.plan.has(Fault.DEAF) else [everybody]
+    wrong = [list(_differences(story, rows[-1], readers)) for readers in may_be_known]
+    if all(wrong):
+        yield from wrong[-1]
+
+
+def _differences(story: Story, row: TraceRow, readers: Sequence[Reader]) -> Iterator[str]:
+    """Yield how a row differs from the log, and from what these readers were handed of it."""
+    log = story.shelf.entries
+    shown = log[: max((entry.offset for reader in readers for entry in reader.entries), default=0)]
     chunks = [entry for entry in shown if entry.kind is EntryKind.CHUNK]
     here = {entry.sequence for entry in chunks}
     total = row.sdk_total_chunks or 0
     wanted: dict[str, object] = {
-        "outcome": story.outcome.value,
+        "outcome": story.outcome,
         "sse_chunk_count": len(chunks),
         "missing_sequences": [s for s in range(total) if s not in here],
     }
@@ -85,8 +111,8 @@ def i17_the_trace_is_what_was_seen(story: Story) -> Iterator[str]:
     for name, value in wanted.items():
         if getattr(row, name) != value and not story.plan.has(Fault.STORE):
             yield f"{name} is {getattr(row, name)!r} and was {value!r}"
-    if total < (end.total_chunks or 0):
-        yield f"n is {total} and was {end.total_chunks}"
+    if total < (log[-1].total_chunks or 0):
+        yield f"n is {total} and was {log[-1].total_chunks}"
 
 
 def i18_every_accepted_chunk_is_somewhere(story: Story) -> Iterator[str]:

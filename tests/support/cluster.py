@@ -35,7 +35,9 @@ class MemoryNodes:
     log: MemoryLog = field(default_factory=MemoryLog)
     mailbox: MemoryMailbox = field(default_factory=MemoryMailbox)
     owners: dict[str, str] = field(default_factory=dict)
-    """Which node owns a stream that is not settled."""
+    """Which node owns a stream."""
+    settled: set[str] = field(default_factory=set)
+    """Streams that nobody has to take care of, though their owner may keep them."""
     bots: dict[str, int | None] = field(default_factory=dict)
     newest: dict[tuple[int, str], str] = field(default_factory=dict)
     reported: dict[str, dict[str, ReadReport]] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class NodeBroker:
         claimed = self._shared.log.claim(stream_id, epoch)
         owner = self._shared.owners.get(stream_id, self._node_id)
         self._shared.owners[stream_id] = self._node_id
+        self._shared.settled.discard(stream_id)
         if owner != self._node_id and owner not in self._shared.gone and not self._shared.deaf:
             self._shared.claimers[owner](stream_id)
         return claimed
@@ -190,14 +193,16 @@ class NodeBroker:
     async def orphans(self, limit: int) -> Sequence[str]:
         await self._travel()
         gone = self._shared.gone
-        taken = [key for key, owner in self._shared.owners.items() if owner in gone][:limit]
+        settled = self._shared.settled
+        left = [key for key, owner in self._shared.owners.items() if owner in gone]
+        taken = [key for key in left if key not in settled][:limit]
         for stream_id in taken:
             self._shared.owners[stream_id] = self._node_id
         return taken
 
     async def settled(self, stream_id: str) -> None:
         await self._travel()
-        self._shared.owners.pop(stream_id, None)
+        self._shared.settled.add(stream_id)
 
     async def report(self, stream_id: str, report: ReadReport) -> None:
         await self._travel()
