@@ -215,10 +215,24 @@ class Switchboard:
             is_due = now >= stream.meta.opened_at + ASK_AGAIN_S and not receiver.bot_is_lost
             if bot_id is None or stream.link is not None or not is_due:
                 continue
+            if not await self._is_unasked(stream, now):
+                continue
             letter = Letter(bot_id, stream.stream_id, stream.command.encode())
             is_online = await settle(self._mailbox.post(letter))
             if not is_online and stream.link is None:
                 stream.receive(BotLost(), now)
+
+    async def _is_unasked(self, stream: NodeStream, now: float) -> bool:
+        """Whether the stream is still ours, and no connection has its command.
+
+        Another node may have claimed it on the letter, and the hint of that be lost. Then nobody
+        there knows who reads here, and would take the device for gone. A write finds out.
+        """
+        stream.note_bot()
+        pending = stream.owner.keep(now)
+        if pending is not None:
+            await pending
+        return bool(stream.command) and stream.link is None and not stream.owner.dead
 
     def release(self, stream: NodeStream) -> None:
         """Another node owns this stream now."""

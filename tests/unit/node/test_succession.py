@@ -163,10 +163,14 @@ async def test_nobody_waits_for_a_stream_that_was_let_go(nodes: Nodes) -> None:
     assert kept.receive(Stop(Outcome.LOST, "not asked"), here.clock.now()) is None
 
 
-async def test_a_reader_is_found_though_its_hint_was_lost(nodes: Nodes) -> None:
+@pytest.mark.parametrize("knows_of_the_claim", [True, False])
+async def test_a_reader_is_found_though_its_hint_was_lost(
+    nodes: Nodes, *, knows_of_the_claim: bool
+) -> None:
     """Else its bot would be told to stop as soon as the grace is over, and the trace a loss."""
     here, there = nodes.start("a"), nodes.start("b")
     bot = await there.bot()
+    nodes.shared.deaf = not knows_of_the_claim
     stream = await ask(here)
     nodes.shared.deaf = True
     reader = await here.read(stream)
