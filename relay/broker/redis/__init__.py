@@ -90,6 +90,7 @@ async def open_redis(url: str, options: RedisOptions) -> AsyncIterator[RedisBrok
         node_id=node_id,
         ttl_s=options.node_ttl_s,
         stream_ttl_s=ttl_s,
+        forgotten=watchers.doubt_all,
     )
     level = "redis+wait" if confirmation else "redis"
     log = RedisLog(shards, keys, scripts, watchers, writers, nodes, durability=level, ttl_s=ttl_s)

@@ -34,7 +34,8 @@ BEAT_RETRY_S = 0.5
 class RedisNodes:
     """What one node knows of the others. Made by `relay.broker.redis.open_redis`.
 
-    A node counts as gone when it was silent for `ttl_s`.
+    A node counts as gone when it was silent for `ttl_s`. `forgotten` is called where Redis knows
+    nothing of this node any more: it has lost its data, with all connections as they were.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class RedisNodes:
         node_id: str,
         ttl_s: float,
         stream_ttl_s: float,
+        forgotten: Callable[[], None],
     ) -> None:
+        self._forgotten = forgotten
         self._shards = shards
         self._keys = keys
         self._scripts = scripts
@@ -80,7 +83,8 @@ class RedisNodes:
         while True:
             await asyncio.sleep(pause_s)
             try:
-                await self._beat(self._ttl_s)
+                if await self._beat(self._ttl_s):
+                    self._forgotten()
             except BrokerUnavailable as error:
                 self._logger.warning("redis_sign_of_life_failed", reason=str(error))
                 self._patient_until = math.inf
@@ -90,10 +94,11 @@ class RedisNodes:
                     self._patient_until = asyncio.get_running_loop().time() + self._ttl_s
                 pause_s = self._ttl_s / BEATS_PER_TTL
 
-    async def _beat(self, ttl_s: float) -> None:
+    async def _beat(self, ttl_s: float) -> bool:
+        """Say that this node lives; returns whether Redis did not know of it."""
         args = (self._node_id, round(ttl_s * 1000))
         keys = (self._keys.nodes(),)
-        await self._shards.of(NODES).calls.run(self._scripts.alive, keys, args)
+        return await self._shards.of(NODES).calls.run(self._scripts.alive, keys, args) == 1
 
     async def leave(self) -> None:
         """See `Cluster.leave`. Raises `BrokerUnavailable`."""

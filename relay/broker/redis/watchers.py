@@ -128,6 +128,11 @@ class Watchers:
             known.doubt()
             self._join(stream_id, known)
 
+    def doubt_all(self) -> None:
+        """Redis has lost its data: whoever waits for a log that is gone would wait for ever."""
+        for stream_id, known in tuple(self._known.items()):
+            self._interrupt(stream_id, known)
+
     def forget(self, stream_id: str) -> None:
         """The log is gone. Whoever watches it is woken, to find that out."""
         known = self._known.pop(stream_id, None)
@@ -227,11 +232,14 @@ class Watchers:
         """The connection was lost, and the logs and their readers' names may have gone with it."""
         for stream_id, known in tuple(self._known.items()):
             if self._readers.group(bucket_of_stream(stream_id)) == group:
-                known.doubt()
-                known.tail.clear()
-                if known.watchers:
-                    known.wake_all()
-                    self._join(stream_id, known)
+                self._interrupt(stream_id, known)
+
+    def _interrupt(self, stream_id: str, known: _Known) -> None:
+        known.doubt()
+        known.tail.clear()
+        if known.watchers:
+            known.wake_all()
+            self._join(stream_id, known)
 
     def _join(self, stream_id: str, known: _Known) -> None:
         if known.watchers:

@@ -308,3 +308,32 @@ async def test_a_long_log_is_claimed_and_read_whole(redis_server: RedisServer) -
         claimed = await broker.log.claim(STREAM)
         assert claimed.entries == tuple(entries)
         assert claimed.meta.user_id == "\ud83e"
+
+
+async def test_a_reader_hears_of_a_redis_that_was_emptied_while_it_was_connected(
+    redis_server: RedisServer,
+) -> None:
+    """No connection breaks and no bell rings: it would wait for ever for a log that is gone."""
+    chosen = replace(options(), node_ttl_s=0.4)
+    async with (
+        open_redis(redis_server.url, chosen) as owner,
+        open_redis(redis_server.url, chosen) as broker,
+    ):
+        made = await owner.log.create(META)
+        await owner.log.append(STREAM, made.fence, 1, [chunk(1)], [])
+        woken = asyncio.Event()
+        assert len(await read(broker)) == 1
+        broker.log.watch(STREAM, woken.set)
+
+        async def is_followed() -> bool:
+            readers = redis_server.command("HGET", keys(chosen.prefix)[0], "readers")
+            return broker.nodes.node_id in readers
+
+        await until(is_followed)
+        woken.clear()
+        nodes = Keys(chosen.prefix, "").nodes().decode()
+        redis_server.command("DEL", nodes, *keys(chosen.prefix))
+        async with asyncio.timeout(TIMEOUT_S):
+            await woken.wait()
+        with pytest.raises(UnknownStream):
+            await read(broker, 1)
