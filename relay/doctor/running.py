@@ -74,7 +74,7 @@ async def look_at_relay(url: str, access_key: str | None) -> list[Finding]:
             URL,
             "how long the proxy lets a silent connection live cannot be seen in so short a time",
             "it must be more than RELAY_KEEPALIVE_SECONDS and RELAY_POLL_SECONDS; nginx: "
-            "proxy_read_timeout 3600s",
+            "proxy_read_timeout 75s, as in deploy/nginx.conf",
         )
     )
     return found
