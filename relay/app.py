@@ -41,7 +41,7 @@ from relay.web.sse import Responder
 _logger = get_logger(__name__)
 
 FAREWELL_S = 1
-"""What a drain keeps back for the last words, and again for closing the sockets."""
+"""What a drain keeps back for the last words, for closing the sockets, and for a busy machine."""
 
 
 @dataclass(slots=True)

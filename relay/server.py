@@ -89,7 +89,7 @@ async def _serve(
                 await _until_told_to_stop(serving)
                 for accepting in server.servers:
                     accepting.close()
-                await relay.drain(max(0.0, settings.drain_seconds - 2 * FAREWELL_S))
+                await relay.drain(max(0.0, settings.drain_seconds - 3 * FAREWELL_S))
             server.should_exit = True
             await serving
     finally:

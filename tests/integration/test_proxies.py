@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.support.bots import RawBot, raw_bot, stream_of
-from tests.support.glasses import Glasses, assert_finished, question
+from tests.support.glasses import Answer, Glasses, assert_finished, question
 from tests.support.incident import load_incident
 from tests.support.proxies import KINDS, Proxy, buffered, put, running_proxy
 from tests.support.redis import RedisServer, own_redis
@@ -56,13 +56,25 @@ def glasses_of(front: RelayServer) -> Glasses:
     return Glasses(front.url, front.key)
 
 
+async def asked(bot: RawBot, answer: Answer) -> str:
+    """Return the stream of this answer, once the bot is asked for it.
+
+    A bot that comes is first asked again what none has answered: of a test before, where the proxy
+    still holds that device's connection.
+    """
+    number = 0
+    while (stream_id := stream_of(await bot.command(number))) != answer.stream_id:
+        number += 1
+    return stream_id
+
+
 # --- the stories, which planted errors must fail --------------------------------------------------
 
 
 async def in_lockstep(front: RelayServer, bot: RawBot) -> None:
     """Each chunk is read by the device before the bot sends the next one."""
     async with glasses_of(front).ask(question(front.bot().user_id)) as answer:
-        stream_id = stream_of(await bot.command())
+        stream_id = await asked(bot, answer)
         for sequence, content in enumerate(TURN.chunks):
             await bot.chunk(stream_id, sequence, content)
             await answer.until(lambda answer: len(answer.pieces) > sequence)  # noqa: B023
@@ -75,7 +87,7 @@ async def in_lockstep(front: RelayServer, bot: RawBot) -> None:
 async def hung_up(front: RelayServer, bot: RawBot) -> None:
     """The device leaves in mid-answer, and the bot is told to stop."""
     async with glasses_of(front).ask(question(front.bot().user_id)) as answer:
-        stream_id = stream_of(await bot.command())
+        stream_id = await asked(bot, answer)
         await bot.chunk(stream_id, 0, "x")
         await answer.until(lambda answer: bool(answer.pieces))
     told = await bot.cable.wait_message("cancel_command", session_id=stream_id)
@@ -131,7 +143,7 @@ async def test_a_reader_resumes_through_the_proxy(front: RelayServer) -> None:
     glasses = glasses_of(front)
     authorization = f"Bearer {front.key}"
     async with raw_bot(front) as bot, glasses.ask(question(front.bot().user_id)) as answer:
-        stream_id = stream_of(await bot.command())
+        stream_id = await asked(bot, answer)
         await bot.chunks(stream_id, TURN.chunks[:30])
         url = f"/streams/{answer.stream_id}/events"
         async with glasses.follow(url, Authorization=authorization) as first:
@@ -224,7 +236,7 @@ async def test_a_relay_that_restarts_behind_the_proxy_is_found_again(
         front = proxy.before(own_relay)
         async with raw_bot(front) as bot:
             async with glasses_of(front).ask(question(front.bot().user_id)) as answer:
-                stream_id = stream_of(await bot.command())
+                stream_id = await asked(bot, answer)
                 await bot.chunk(stream_id, 0, "x")
                 await answer.until(lambda answer: bool(answer.pieces))
                 own_relay.kill()
