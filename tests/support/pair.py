@@ -128,6 +128,7 @@ class Front:
         self._turns = count()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @property
     def url(self) -> str:
@@ -150,12 +151,17 @@ class Front:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # the aborted transports close their sockets in the next pass
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         first = next(self._turns)
         for node in (self._pair.nodes[(first + step) % 2] for step in range(2)):
             with suppress(OSError):
                 there = await asyncio.open_connection("127.0.0.1", node.port)
+                self._writers.append(there[1])
                 for source, target in ((reader, there[1]), (there[0], writer)):
                     task = asyncio.create_task(_copy(source, target))
                     self._tasks.add(task)

@@ -62,8 +62,9 @@ class Wire:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
+        self.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the aborted transports close their sockets in the next pass
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -71,7 +72,11 @@ class Wire:
         if self.down:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers.add(back)
         for source, target, is_reply in ((reader, back, False), (there, writer, True)):
             task = asyncio.create_task(self._copy(source, target, is_reply=is_reply))
