@@ -273,9 +273,11 @@ class Devices:
         # A head that never ends, for a while.
         url = self._http.base_url
         _, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-        await asyncio.sleep(self._rng.uniform(0.1, 6.0))
-        writer.transport.abort()
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            await asyncio.sleep(self._rng.uniform(0.1, 6.0))
+        finally:
+            writer.transport.abort()
 
     async def _wrong_cable(self) -> None:
         url = str(self._http.base_url).replace("http://", "ws://").rstrip("/")

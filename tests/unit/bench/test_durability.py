@@ -80,10 +80,12 @@ def test_a_table_has_a_row_for_each_scene_and_a_cell_for_each_head() -> None:
 async def test_a_door_loses_what_it_held_when_it_is_cut() -> None:
     """Bytes pass, are held, and never come; a new connection passes again."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         while data := await reader.read(100):
             writer.write(data)
-        writer.close()
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     async with server, Door(server.sockets[0].getsockname()[1]) as door:
@@ -100,7 +102,9 @@ async def test_a_door_loses_what_it_held_when_it_is_cut() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         writer.write(b"three")
         assert await reader.read(100) == b"three"
-        writer.close()
+        for one in (writer, *writers):
+            one.transport.abort()
+        await asyncio.sleep(0)  # their sockets are closed in the next pass
 
 
 async def test_a_killed_relay_loses_its_memory_and_the_sdk_loses_nothing(
