@@ -79,7 +79,6 @@ def test_a_table_has_a_row_for_each_scene_and_a_cell_for_each_head() -> None:
 
 async def test_a_door_loses_what_it_held_when_it_is_cut() -> None:
     """Bytes pass, are held, and never come; a new connection passes again."""
-
     writers: list[asyncio.StreamWriter] = []
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
