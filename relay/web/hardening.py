@@ -18,9 +18,10 @@ from http import HTTPStatus
 import h11
 import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -169,7 +170,7 @@ class HardenedHttp(H11Protocol):
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         if early and isinstance(protocol, HardenedWebSocket):
-            # No client may send before its handshake is answered. uvicorn loses what one does.
+            # uvicorn loses what came with the handshake.
             protocol.data_received(early)
 
     def _too_large(self, data: bytes) -> bool:
@@ -237,6 +238,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         self._heard_at = self.loop.time()
         self._fragments = 0
         self._said_after_close = 0
+        self._early = b""
         super().connection_made(transport)
         self._portions = Portions(
             self.loop, self.transport, self.take, lambda: not self.read_paused
@@ -253,6 +255,12 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, in portions; behind our own close not much of it."""
         self._heard_at = self.loop.time()
+        if self.handshake_initiated and not self.handshake_complete:
+            # No client may send before its handshake is answered (RFC 6455, 4.1), but some do.
+            # Nobody could be told of a wrong frame yet.
+            self._early += data
+            self.transport.pause_reading()
+            return
         if self.close_sent:
             self._said_after_close += len(data)
             if self._said_after_close > AFTER_CLOSE_BYTES_MAX:
@@ -265,6 +273,21 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
     def take(self, data: bytes) -> None:
         """Decode a portion."""
         super().data_received(data)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; behind the answer to the handshake, take what came too early.
+
+        Raises:
+            ClientDisconnected: the connection is being closed. uvicorn calls that a mistake of the
+                application, which cannot know that its peer has just sent a wrong frame.
+        """
+        if self.close_sent and self.initial_response is None:
+            raise ClientDisconnected
+        await super().send(message)
+        if self._early and self.handshake_complete:
+            early, self._early = self._early, b""
+            self.transport.resume_reading()
+            self.data_received(early)
 
     async def receive(self) -> ASGIReceiveEvent:
         """Return the next message; what was read already comes before what is read now."""

@@ -258,6 +258,19 @@ async def test_frames_right_behind_the_request_are_not_taken_for_anything_else(
         writer.transport.abort()
 
 
+async def test_a_wrong_frame_right_behind_the_request_is_answered_like_any_other(
+    web: Served,
+) -> None:
+    """It waits until the handshake is answered: before, nobody could be told what is wrong."""
+    async with asyncio.timeout(TIMEOUT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(UPGRADE + b"\x81\x05naked")
+        assert (await reader.readuntil(END)).startswith(b"HTTP/1.1 101")
+        code, _ = await Peer(reader, writer).closed()
+        assert code == 1002
+        writer.transport.abort()
+
+
 async def test_a_client_that_says_no_more_is_let_go(web: Served) -> None:
     """Half a connection is none: a bot that cannot speak is no bot."""
     async with peer(web) as one:
