@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -17,6 +18,7 @@ from websockets.typing import Subprotocol
 from relay.broker.memory import memory_broker
 from relay.clock import SystemClock
 from relay.errors import StoreError
+from relay.limits.door import Door
 from relay.node.node import Node
 from relay.node.tracer import Tracer, TraceRow
 from relay.server import server_config
@@ -236,13 +238,15 @@ async def serving(**changes: object) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def running(app: Starlette, *, fast: bool = True) -> AsyncIterator[int]:
+async def running(
+    app: ASGIApp, *, fast: bool = True, door: Door | None = None
+) -> AsyncIterator[int]:
     """Run an application on a free port, by uvicorn's protocols as the relay configures them.
 
     Without `uvicorn.Server`, whose start and stop take 0.2 s and which test_app.py runs.
     """
     listener = listen("127.0.0.1", 0)
-    config = server_config(app, fast=fast)
+    config = server_config(app, fast=fast, door=door)
     config.load()
     state = ServerState()
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
@@ -18,7 +17,7 @@ from relay.limits import door as door_module
 from relay.limits.allowance import Allowance
 from relay.limits.bucket import BURST_S
 from relay.limits.door import Door
-from relay.server import server_config
+from relay.web import hardening
 from relay.web.hardening import (
     HEAD_BYTES_MAX,
     HEAD_DEADLINE_S,
@@ -26,11 +25,14 @@ from relay.web.hardening import (
     HardenedHttp,
     HardenedWebSocket,
 )
-from relay.web.listener import listen
+from tests.unit.web.ways import Way
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: relay\r\n"
 END = b"\r\n\r\n"
 TIMEOUT_S = 10.0
+
+BOTH_WAYS = pytest.mark.parametrize("way", [Way.FAST, Way.PLAIN])
+ALL_WAYS = pytest.mark.parametrize("way", list(Way))
 
 
 class Wire(asyncio.Transport):
@@ -58,16 +60,18 @@ class Wire(asyncio.Transport):
 class Stage:
     """A protocol on a wire, and the timers that it set."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Way) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
 
-        config = server_config(app)
-        config.load()
+        config = way.config(app)
         self.loop = asyncio.get_running_loop()
         self.state = ServerState()
-        self.protocol = HardenedHttp(config, self.state, {}, self.loop)
+        make: Callable[..., asyncio.Protocol] = config.http_protocol_class
+        protocol = make(config, self.state, {}, self.loop)
+        assert isinstance(protocol, HardenedHttp)
+        self.protocol = protocol
         self.wire = Wire()
 
     def connect(self) -> None:
@@ -99,10 +103,10 @@ class Stage:
         return head.splitlines()[0], json.loads(body)["code"]
 
 
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+@pytest.fixture(params=[Way.FAST, Way.PLAIN])
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """A peer that has connected."""
-    stage = Stage()
+    stage = Stage(request.param)
     stage.connect()
     yield stage
     stage.protocol.connection_lost(ConnectionResetError())
@@ -165,23 +169,6 @@ async def test_a_large_head_within_the_limit_is_served(stage: Stage) -> None:
     assert stage.wire.written.startswith(b"HTTP/1.1 204")
 
 
-@asynccontextmanager
-async def serving(app: ASGIApp, door: Door | None = None) -> AsyncIterator[int]:
-    """Run uvicorn as the relay runs it; yields its port."""
-    listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(app, door=door))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.001)
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
-
-
 async def flood_with(data: bytes, writer: asyncio.StreamWriter, total: int) -> None:
     """Send the same again and again, as fast as it is taken."""
     for _ in range(total // len(data)):
@@ -189,17 +176,16 @@ async def flood_with(data: bytes, writer: asyncio.StreamWriter, total: int) -> N
         await writer.drain()
 
 
-async def test_a_flood_of_pings_is_cut_and_not_kept() -> None:
+@ALL_WAYS
+async def test_a_flood_of_pings_is_cut_and_not_kept(way: Way) -> None:
     """The peer reads nothing: its pongs would gather in our memory without end."""
     gone = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
+        await way.listen_to(scope, receive, send)
         gone.set()
 
-    async with serving(app) as port, asyncio.timeout(TIMEOUT_S):
+    async with way.serve(app) as port, asyncio.timeout(TIMEOUT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
             b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -218,15 +204,17 @@ async def test_a_flood_of_pings_is_cut_and_not_kept() -> None:
 # --- the door -------------------------------------------------------------------------------
 
 
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Accept a WebSocket and wait for its end; answer anything else with 204."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
-        return
-    await send({"type": "http.response.start", "status": 204, "headers": []})
-    await send({"type": "http.response.body"})
+def patient(way: Way) -> ASGIApp:
+    """An application that waits for the end of a WebSocket, and answers anything else with 204."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await way.listen_to(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    return app
 
 
 async def say(port: int, data: bytes = REQUEST + b"\r\n") -> bytes:
@@ -244,11 +232,14 @@ UPGRADE = (
 )
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("first", [b"", b"GET", UPGRADE], ids=["silent", "slow", "a WebSocket"])
-async def test_one_connection_too_many_is_told_so_until_another_leaves(first: bytes) -> None:
+async def test_one_connection_too_many_is_told_so_until_another_leaves(
+    first: bytes, way: Way
+) -> None:
     """Whatever the first one is: its place is free again once it is gone."""
     door = Door(Allowance(connections_per_address=1))
-    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+    async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(first)
         while len(door) < 1:  # noqa: ASYNC110 - a socket has no event for it
@@ -268,22 +259,28 @@ async def test_one_connection_too_many_is_told_so_until_another_leaves(first: by
         assert (await say(port, REQUEST + b"Connection: close" + END)).startswith(b"HTTP/1.1 204")
 
 
-async def test_who_is_turned_away_is_told_so_even_if_it_says_nothing() -> None:
+@BOTH_WAYS
+async def test_who_is_turned_away_is_told_so_even_if_it_says_nothing(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a second; a connection that is merely cut tells nobody why."""
+    monkeypatch.setattr(hardening, "TURNED_AWAY_S", 0.1)
     door = Door(Allowance(connections_per_address=1))
-    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+    async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
         _, first = await asyncio.open_connection("127.0.0.1", port)
         assert (await say(port, b"")).startswith(b"HTTP/1.1 429 ")
         first.close()
 
 
+@BOTH_WAYS
 async def test_a_crowd_that_is_turned_away_is_cut_without_a_word(
-    monkeypatch: pytest.MonkeyPatch,
+    way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even to be refused takes a descriptor: of those there are so many and no more."""
     monkeypatch.setattr(door_module, "SPARE", 2)
+    monkeypatch.setattr(hardening, "TURNED_AWAY_S", 0.1)
     door = Door(Allowance(connections_per_address=1))
-    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+    async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
         open_ = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
         reader, writer = open_[3]
         writer.write(REQUEST)
@@ -294,10 +291,13 @@ async def test_a_crowd_that_is_turned_away_is_cut_without_a_word(
             writer.close()
 
 
-async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read() -> None:
+@ALL_WAYS
+async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read(
+    way: Way,
+) -> None:
     """Fifty at once are answered; of a flood each would cost a write. Close code 1008."""
     door = Door(Allowance())
-    async with serving(echo, door) as port, asyncio.timeout(TIMEOUT_S):
+    async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
         async with connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as socket:
             for _ in range(int(PINGS_PER_S * BURST_S)):
                 pong = await socket.ping()
@@ -311,11 +311,14 @@ async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read
             await asyncio.sleep(0.001)
 
 
-async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead() -> None:
+@BOTH_WAYS
+async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead(way: Way) -> None:
     """Its pong lies behind what was not read yet; one that is silent is let go as ever."""
-    config = server_config(echo)
-    config.load()
-    protocol = HardenedWebSocket(config, ServerState(), {}, asyncio.get_running_loop())
+    config = way.config(patient(way))
+    make: Callable[..., asyncio.Protocol] | None = config.ws_protocol_class
+    assert make is not None
+    protocol = make(config, ServerState(), {}, asyncio.get_running_loop())
+    assert isinstance(protocol, HardenedWebSocket)
     wire = Wire()
     protocol.connection_made(wire)
     closed = []

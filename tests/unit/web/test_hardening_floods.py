@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from relay.server import server_config
 from relay.web.hardening import BODY_CHUNKS_MAX, FRAGMENTS_MAX
-from relay.web.listener import listen
+from tests.unit.web.ways import Way
 
 TIMEOUT_S = 10.0
 READ = 262_144
@@ -23,6 +21,9 @@ UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+BOTH_WAYS = pytest.mark.parametrize("way", [Way.FAST, Way.PLAIN])
+ALL_WAYS = pytest.mark.parametrize("way", list(Way))
+
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -35,15 +36,14 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
 class App:
     """Counts what it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Way) -> None:
         self.messages: list[str] = []
         self.body = b""
+        self._way = way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.accept"})
-            while (message := await receive())["type"] != "websocket.disconnect":
-                self.messages += [message["text"]] if "text" in message else []
+            await self._way.listen_to(scope, receive, send, self.messages.extend)
             return
         more = True
         while more:
@@ -57,23 +57,10 @@ class App:
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncIterator[int]:
+async def serving(way: Way, app: ASGIApp | None = None) -> AsyncIterator[int]:
     """Serve as the relay does; yields the port."""
-    listener = listen("127.0.0.1", 0)
-    config = server_config(app)
-    config.load()
-    state = ServerState()
-    make: Callable[..., asyncio.Protocol] = config.http_protocol_class
-    server = await asyncio.get_running_loop().create_server(
-        lambda: make(config=config, server_state=state, app_state={}), sock=listener
-    )
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            yield listener.getsockname()[1]
-    finally:
-        server.close()
-        for task in list(state.tasks):
-            task.cancel()
+    async with asyncio.timeout(TIMEOUT_S), way.serve(app or App(way)) as port:
+        yield port
 
 
 async def send_and_read(port: int, hello: bytes, rest: bytes) -> bytes:
@@ -97,6 +84,7 @@ def close_of(answered: bytes) -> tuple[int, str]:
     return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
 
+@ALL_WAYS
 @pytest.mark.parametrize(
     ("hello", "piece", "close"),
     [
@@ -107,18 +95,19 @@ def close_of(answered: bytes) -> tuple[int, str]:
     ids=["pings", "pongs", "fragments"],
 )
 async def test_a_flood_of_the_smallest_frames_has_an_end(
-    hello: bytes, piece: bytes, close: tuple[int, str]
+    way: Way, hello: bytes, piece: bytes, close: tuple[int, str]
 ) -> None:
     """Of whatever kind: the connection is closed, with a code that says why."""
-    async with serving(App()) as port:
+    async with serving(way) as port:
         answered = await send_and_read(port, UPGRADE, hello + piece * (FRAGMENTS_MAX + 1))
         assert close_of(answered) == close
 
 
-async def test_a_flood_in_one_read_holds_nobody_up() -> None:
+@ALL_WAYS
+async def test_a_flood_in_one_read_holds_nobody_up(way: Way) -> None:
     """Half a second of decoding, as uvicorn does it; here the loop turns all the while."""
-    app = App()
-    async with serving(app) as port:
+    app = App(way)
+    async with serving(way, app) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(UPGRADE)
         await asyncio.sleep(0.05)
@@ -134,11 +123,12 @@ async def test_a_flood_in_one_read_holds_nobody_up() -> None:
     assert worst < 0.25, "one read in one turn takes 0.5 s here; on a busy machine more"
 
 
-async def test_a_large_burst_arrives_whole_and_in_order() -> None:
+@ALL_WAYS
+async def test_a_large_burst_arrives_whole_and_in_order(way: Way) -> None:
     """A bot that resends much is no attacker: portions lose and swap nothing."""
-    app = App()
+    app = App(way)
     texts = [f"chunk {number} 嘿" for number in range(20_000)]
-    async with serving(app) as port:
+    async with serving(way, app) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(UPGRADE)
         await asyncio.sleep(0.05)
@@ -149,31 +139,54 @@ async def test_a_large_burst_arrives_whole_and_in_order() -> None:
     assert app.messages == texts
 
 
+@ALL_WAYS
 async def test_text_that_is_no_text_ends_the_connection_without_a_traceback(
+    way: Way,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Code 1007; uvicorn alone logs an error for each, which strangers could fill a disk with."""
     caplog.set_level(logging.INFO)
-    async with serving(App()) as port:
+    async with serving(way) as port:
         answered = await send_and_read(port, UPGRADE, frame(1, b"\xf4a"))
     assert close_of(answered)[0] == 1007
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_body_of_tiny_chunks_is_refused() -> None:
+@BOTH_WAYS
+async def test_a_body_of_tiny_chunks_is_refused(way: Way) -> None:
     """A typed 413: each chunk costs as much as one of a kilobyte."""
-    async with serving(App()) as port:
+    async with serving(way) as port:
         answered = await send_and_read(port, POST, b"1\r\na\r\n" * (2 * BODY_CHUNKS_MAX))
     head, _, body = answered.partition(END)
     assert head.startswith(b"HTTP/1.1 413 ")
     assert json.loads(body)["code"] == "limit_reached"
 
 
-async def test_a_large_body_in_large_chunks_arrives() -> None:
+@BOTH_WAYS
+async def test_a_body_of_tiny_chunks_ends_an_answer_that_has_begun(way: Way) -> None:
+    """It has its status already: the connection is closed, and whoever writes it hears of it."""
+    gone = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await way.answer_until_lost(scope, receive)
+        gone.set()
+
+    async with serving(way, app) as port:
+        hello = POST + b"1\r\na\r\n"
+        answered = await send_and_read(port, hello, b"1\r\na\r\n" * (2 * BODY_CHUNKS_MAX))
+        await gone.wait()
+    assert answered.startswith(b"HTTP/1.1 200 ")
+    assert answered.endswith(b"\r\nfirst\r\n")
+
+
+@BOTH_WAYS
+async def test_a_large_body_in_large_chunks_arrives(way: Way) -> None:
     """As clients send one: 16 KiB at a time."""
-    app = App()
+    app = App(way)
     chunk = b"4000\r\n" + b"x" * 16_384 + b"\r\n"
-    async with serving(app) as port:
+    async with serving(way, app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(POST + chunk * 64 + b"0\r\n\r\n")
         assert (await reader.readuntil(END)).startswith(b"HTTP/1.1 204")
@@ -181,10 +194,11 @@ async def test_a_large_body_in_large_chunks_arrives() -> None:
     assert app.body == b"x" * 1_048_576
 
 
-async def test_requests_behind_each_other_are_answered_one_by_one() -> None:
+@BOTH_WAYS
+async def test_requests_behind_each_other_are_answered_one_by_one(way: Way) -> None:
     """More of them than one portion holds, on one connection."""
     count = 300
-    async with serving(App()) as port:
+    async with serving(way) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * count)
         for _ in range(count):
