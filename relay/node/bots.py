@@ -144,6 +144,8 @@ class BotLink:
         """How many connections this bot has had, this one included."""
         self.current = True
         """Whether this link speaks for the bot; a fenced one does not."""
+        self.greeted = False
+        """Whether it was told what is open. Not before all of that is known to be so."""
         self._host = host
         self._transport = transport
         self._logger = structlog.get_logger("relay.node")

@@ -57,6 +57,13 @@ class StreamRecord:
             record.events = cast("list[JsonValue]", loads(text))
         return record
 
+    def learn(self, notes: Notes) -> None:
+        """Take over what another node has noted since this one did."""
+        theirs = StreamRecord.recall(self.meta, notes)
+        self.handed = self.handed or theirs.handed
+        self.bot_key = self.bot_key or theirs.bot_key
+        self.events = [*theirs.events, *(one for one in self.events if one not in theirs.events)]
+
     def bot_note(self) -> str:
         """Return what is to be kept about the bot."""
         return dumps([self.protocol, self.sdk, self.handed, self.bot_key]).decode()

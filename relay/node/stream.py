@@ -251,6 +251,8 @@ class NodeStream:
         """Go on with an owner that was rebuilt from the log, and tell it what no log holds."""
         unsaid = self.owner.unsaid(snapshot)
         self.owner.dead = True  # whatever it still has under way, it speaks for the stream no more
+        if snapshot.fence > self.owner.fence + 1:
+            self._learn(snapshot.notes)
         self.owner = owner
         self._note_again(snapshot.notes)
         self.notice_end(now)
@@ -265,6 +267,12 @@ class NodeStream:
             # Behind all that knows better since when.
             self.receive(BotLost(), now)
         self._release()
+
+    def _learn(self, notes: Notes) -> None:
+        """Another node may have owned it meanwhile: nobody is asked again what was asked there."""
+        self.record.learn(notes)
+        if COMMAND not in notes:
+            self.command = ""
 
     def _note_again(self, notes: Notes) -> None:
         """Keep what the owner before could not."""

@@ -127,8 +127,13 @@ class Succession:
         return [stream for stream in claimed if stream is not None]
 
     def fenced(self, stream: NodeStream) -> bool:
-        """A write was refused because of a newer owner. False: there can be no other node."""
-        if self.alone:
+        """A write was refused because of a newer owner.
+
+        False where the owner is to be rebuilt at once: there can be no other node, or the bot
+        has just come here, and is not greeted before it is known what is stored.
+        """
+        link = stream.link
+        if self.alone or (_is_answered_here(stream) and link is not None and not link.greeted):
             return False
         if _is_answered_here(stream):
             # The bot is here: whoever claimed the stream did not know that.

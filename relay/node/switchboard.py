@@ -96,15 +96,18 @@ class Switchboard:
         self._connections[bot_id] = link.connections = self._connections.get(bot_id, 0) + 1
         if older is not None:
             older.fence_off()
-        for stream in self._streams_of(bot_id):
+        kept = self._streams_of(bot_id)
+        for stream in kept:
             if older is not None:
                 stream.receive(BotLost(), self._host.now())
             self.connect(stream, link)
-        for stream in await self._host.take_over(bot_id):
-            self.connect(stream, link)
-        link.send(self._greeting(link))
-        # Only now may commands come: a bot learns who it is before it is asked anything.
         try:
+            for stream in await self._host.take_over(bot_id):
+                self.connect(stream, link)
+            await self._make_sure_of(kept)
+            link.greeted = True
+            link.send(self._greeting(link))
+            # Only now may commands come: a bot learns who it is before it is asked anything.
             await self._listen(link)
             await self.catch_up(link)
         except BaseException:
@@ -119,6 +122,17 @@ class Switchboard:
             await self._unlisten(link)
         self._logger.info("bot_connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link
+
+    async def _make_sure_of(self, streams: Sequence[NodeStream]) -> None:
+        """Wait until the log has confirmed that these are ours, or what they are by now.
+
+        Where the bot's older connection is half open, the bot may have been at another node
+        meanwhile, and this one not know of it: what is stored here would be news of yesterday, and
+        the bot be asked what it has answered there. That it is here again was just written.
+        """
+        if not self._host.alone:
+            for stream in streams:
+                await stream.keep()
 
     async def catch_up(self, link: BotLink) -> None:
         """Ask the bot what it was not asked before, for want of a connection that lived.
@@ -142,7 +156,7 @@ class Switchboard:
         All of its streams are stated: one that is not listed is unknown to the relay.
         """
         link = stream.link
-        if link is not None and link.reliable:
+        if link is not None and link.reliable and link.greeted:
             link.send(self._greeting(link))
 
     def detached(self, link: BotLink) -> None:

@@ -46,6 +46,8 @@ class MemoryNodes:
     claimers: dict[str, Callable[[str], None]] = field(default_factory=dict)
     deaf: bool = False
     """Whether all hints are lost."""
+    unheard: list[Callable[[], None]] = field(default_factory=list)
+    """Who has not been told that a bot is at another node by now."""
     lossy: bool = False
     """Whether all letters are lost behind the posting."""
     forgotten: bool = False
@@ -57,6 +59,12 @@ class MemoryNodes:
     def node(self, node_id: str) -> NodeBroker:
         """Return the ports of one node."""
         return NodeBroker(self, node_id)
+
+    def refresh(self) -> None:
+        """Let each node say whom it listens for, and so hear of hints that were lost."""
+        unheard, self.unheard = self.unheard, []
+        for told in unheard:
+            told()
 
     def kill(self, node_id: str) -> None:
         """Let nothing of this node through any more."""
@@ -143,8 +151,11 @@ class NodeBroker:
         older = self._shared.listeners.get(bot_id)
         self._shared.listeners[bot_id] = (self._node_id, replaced)
         fence = self._shared.mailbox.listen(bot_id, partial(self._deliver, deliver), replaced)
-        if older is not None and older[0] != self._node_id and older[0] not in self._shared.gone:
-            older[1]()
+        if older is not None and older[0] not in {self._node_id, *self._shared.gone}:
+            if self._shared.deaf:
+                self._shared.unheard.append(older[1])
+            else:
+                older[1]()
         return fence
 
     def _deliver(self, deliver: Callable[[Letter], None], letter: Letter) -> None:
