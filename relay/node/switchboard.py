@@ -103,7 +103,7 @@ class Switchboard:
             self.connect(stream, link)
         try:
             for stream in await self._host.take_over(bot_id):
-                self.connect(stream, link)
+                self._bring(stream, link)
             await self._make_sure_of(kept)
             link.greeted = True
             link.send(self._greeting(link))
@@ -141,11 +141,21 @@ class Switchboard:
         """
         found = await self._host.take_over(link.bot_id)
         for stream in found:
-            self.connect(stream, link)
+            self._bring(stream, link)
         if link.reliable and not all(stream.command for stream in found):
             link.send(self._greeting(link))
         for stream in self._streams_of(link.bot_id):
             self._ask(stream, link)
+
+    def _bring(self, stream: NodeStream, link: BotLink) -> None:
+        """Let the link answer a stream that was claimed for it, or a newer one that came meanwhile.
+
+        That one found the stream claimed already, and may have been greeted without it.
+        """
+        if link.current:
+            self.connect(stream, link)
+        elif not self.resettle(stream):
+            stream.receive(BotLost(), self._host.now())
 
     def _streams_of(self, bot_id: int) -> list[NodeStream]:
         return list(self._open.get(bot_id, {}).values())

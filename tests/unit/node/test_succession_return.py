@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from relay.wire.bot import Connected, OpenStreamState
+from tests.support.node import settle_down
 from tests.support.several import TEXTS, WHOLE, Nodes, ask, asked, reader_on
 
 
@@ -62,3 +65,29 @@ async def test_a_bot_that_was_asked_at_another_node_is_not_asked_again(
     back = await here.bot(protocol=protocol)
     await here.advance(1.0)
     assert asked(back) == []
+
+
+async def test_of_two_connections_that_come_at_once_the_newer_one_has_every_stream(
+    nodes: Nodes,
+) -> None:
+    """The older one claimed what the newer one then found here already, and was closed over it."""
+    here, there = nodes.start("a"), nodes.start("b")
+    old = await here.bot()
+    streams = [await ask(here) for _ in range(3)]
+    for stream in streams:
+        await old.chunks(stream, TEXTS, 0)
+    nodes.shared.kill("a")
+    for lead in range(1, 30):
+        older = asyncio.create_task(there.bot())
+        for _ in range(lead):
+            await asyncio.sleep(0)
+        newer = await there.bot()
+        await older
+        await settle_down()
+        assert sorted(stored(newer.connected)) == sorted((stream, 1) for stream in streams), lead
+        for stream in streams:
+            kept = there.node.stream_of(1, stream)
+            assert kept is not None
+            assert kept.link is newer.link, lead
+        there = nodes.start(f"b{lead}")
+        nodes.shared.kill(f"b{lead - 1}" if lead > 1 else "b")
