@@ -240,10 +240,16 @@ class Succession:
         """Ask anew about readers elsewhere.
 
         A node that is gone has said no farewell; and where nobody seems to read, only the hint
-        may be lost: the bot would be told to stop, and the trace that nothing was delivered.
+        may be lost: the bot would be told to stop, and the trace that nothing was delivered. Or it
+        was claimed, and who reads it is told to its new owner: what is written finds out.
         """
         for stream in self._registry.streams():
             seems_unread = stream.audience.deadline is not None and not stream.row_made
+            if seems_unread:
+                stream.note_bot()
+                pending = stream.owner.keep(self._now())
+                if pending is not None:
+                    await pending
             if stream.audience.elsewhere or seems_unread:
                 await self._hear(stream.stream_id)
 

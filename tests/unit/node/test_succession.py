@@ -149,6 +149,23 @@ async def test_a_stream_that_has_ended_is_let_go_where_another_node_claims_it(
     assert await here.rows() == {}
 
 
+async def test_a_claim_of_a_stream_that_has_ended_is_noticed_though_its_hint_was_lost(
+    nodes: Nodes,
+) -> None:
+    """Nothing is written to it any more, and nobody reads it here: who reads it there counts."""
+    here, _ = nodes.start("a"), nodes.start("b")
+    bot = await here.bot()
+    stream = await ask(here)
+    await bot.chunks(stream, TEXTS)
+    await bot.end(stream, TEXTS)
+    nodes.shared.deaf = True
+    await nodes.shared.node("b").claim(stream)
+    await here.advance(4.9)
+    assert here.node.stream_of(1, stream) is not None
+    await here.advance(0.2)
+    assert here.node.stream_of(1, stream) is None
+
+
 async def test_nobody_waits_for_a_stream_that_was_let_go(nodes: Nodes) -> None:
     """Whoever still had something to say of it here goes on: it is another node's to hear."""
     here, _ = nodes.start("a"), nodes.start("b")
