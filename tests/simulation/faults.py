@@ -158,6 +158,7 @@ class Faults:
         self._world.nodes.deaf = True
         await self._while(plan.lasts_s)
         self._world.nodes.deaf = False
+        self._world.nodes.refresh()
 
     async def _letters(self, plan: FaultPlan) -> None:
         self._world.nodes.lossy = True

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from relay.protocol.events import Chunk, EntryKind, RefusalCode
 from relay.protocol.surrogates import join_halves
 from relay.wire.bot import Acked, Connected, OpenStreamState, Refused
-from tests.simulation.facts import BotLeft, Granted, Told, Wrote
+from tests.simulation.facts import BotCame, BotLeft, Granted, Told, Wrote
 from tests.simulation.story import Shelf, Story
 
 
 def i01_an_ack_means_that_it_is_stored(story: Story) -> Iterator[str]:
-    """At the moment of each ACK, and of each statement of a `connected`; at the level told."""
+    """At the moment of each ACK, and of each statement of a `connected`; at the level told.
+
+    And a `connected` leaves nothing out that was acknowledged before.
+    """
     shelves: dict[str, Shelf] = {}
     epoch = ""
     acks = {fact.order: state for fact, state in story.acks()}
@@ -30,15 +33,43 @@ def i01_an_ack_means_that_it_is_stored(story: Story) -> Iterator[str]:
                 pass
         if (state := acks.get(fact.order)) is not None:
             yield from _stated(story, shelves[epoch], state, fact.at)
+    yield from _unsaid(story)
 
 
 def _stated(story: Story, shelf: Shelf, state: Acked | OpenStreamState, at: float) -> Iterator[str]:
-    sequences = [s for first, last in state.received for s in range(first, last + 1)]
-    sequences += range(state.next_sequence)
-    if isinstance(state, Acked) and state.sequence is not None and story.numbered:
-        sequences.append(state.sequence)
-    if nowhere := [sequence for sequence in sequences if not shelf.has(sequence)]:
+    if nowhere := [one for one in _sequences(story, state) if not shelf.has(one)]:
         yield f"at {at:.3f}: {nowhere[:5]} stated as stored, and nowhere"
+
+
+def _sequences(story: Story, state: Acked | OpenStreamState) -> list[int]:
+    """Return what is stated as stored."""
+    found = [s for first, last in state.received for s in range(first, last + 1)]
+    found += range(state.next_sequence)
+    if isinstance(state, Acked) and state.sequence is not None and story.numbered:
+        found.append(state.sequence)
+    return found
+
+
+def _unsaid(story: Story) -> Iterator[str]:
+    """Yield what a `connected` leaves out that was acknowledged before, wherever, of one log."""
+    came = [
+        (fact.order, one.connection)
+        for fact, one in story.run.ledger.of(BotCame)
+        if one.bot_id == story.bot.bot_id
+    ]
+    made = [fact.order for fact, granted in story.of(Granted) if granted.new]
+    acknowledged: set[int] = set()
+    for fact, state in story.acks():
+        while made and made[0] < fact.order:
+            made.pop(0)
+            acknowledged.clear()
+        stated = set(_sequences(story, state))
+        newest = max((number for order, number in came if order < fact.order), default=0)
+        told = fact.what
+        is_newest = isinstance(told, Told) and told.connection == newest
+        if isinstance(state, OpenStreamState) and is_newest and not acknowledged <= stated:
+            yield f"at {fact.at:.3f}: {sorted(acknowledged - stated)[:5]} left out of a greeting"
+        acknowledged |= stated
 
 
 def i02_the_first_content_of_a_number_stands(story: Story) -> Iterator[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,7 +18,7 @@ from relay.protocol.status import Outcome
 from tests.simulation.__main__ import main
 from tests.simulation.facts import Handed, Row, Sample, Shown
 from tests.simulation.invariants import OF_A_RUN, OF_A_STREAM, violations
-from tests.simulation.plan import Fault, Kind, draw
+from tests.simulation.plan import Fault, FaultPlan, Kind, Plan, draw
 from tests.simulation.run import Run, simulate
 from tests.simulation.search import judge, keep, kept_seeds, search
 from tests.simulation.show import show_plan, show_run
@@ -44,6 +46,22 @@ def test_a_seed_that_once_failed_never_fails_again(seed: int) -> None:
     """Each stands in seeds.txt, for good."""
     wrong = judge(seed)
     assert not wrong, complain(seed, wrong)
+
+
+def moving_unheard(plan: Plan) -> Plan:
+    """Let a bot leave half open connections behind, and no node hear that it is elsewhere."""
+    random = Random(f"{plan.seed} moves")
+    deaf = FaultPlan(0.2, Fault.DEAF, 4.0, 0)
+    breaks = [FaultPlan(0.5 + 0.6 * n, Fault.SOCKET, 0.0, random.choice((2, 3))) for n in range(3)]
+    return replace(plan, faults=(deaf, *breaks), heals_at=max(plan.heals_at, 3.0))
+
+
+def test_a_bot_is_greeted_with_what_is_stored_wherever_it_was() -> None:
+    """Its older connection may be half open at the very node that it comes back to."""
+    plans = [plan for plan in map(draw, range(120)) if plan.nodes > 1]
+    for plan in plans:
+        wrong = [what for what in violations(simulate(plan.seed, moving_unheard)) if "i01_" in what]
+        assert not wrong, complain(plan.seed, wrong)
 
 
 def test_a_seed_replays_exactly() -> None:
