@@ -8,7 +8,10 @@ from websockets.asyncio.client import connect
 
 from tests.support.bots import raw_bot
 from tests.support.cable import Cable, Frame, open_cable, to_json
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 SUBPROTOCOL = "actioncable-v1-json"
 

@@ -10,9 +10,10 @@ from tests.support.cable import to_json
 from tests.support.glasses import Glasses, assert_finished, question
 from tests.support.incident import load_incident
 from tests.support.node_clients import NodeClient, node_client
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
 
-pytestmark = pytest.mark.needs("node")
+pytestmark = [BOTH_PATHS, pytest.mark.needs("node")]
 
 TURN = load_incident()[1]
 BOT_CHANNEL = '{"channel":"BotChannel"}'

@@ -12,7 +12,10 @@ import pytest
 from tests.support.bots import RawBot, raw_bot, stream_of
 from tests.support.cable import Frame
 from tests.support.glasses import Glasses, question
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 CHUNK_BYTES_MAX = 16_384
 FRAME_BYTES_MAX = 65_536

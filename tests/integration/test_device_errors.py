@@ -6,7 +6,10 @@ import httpx
 import pytest
 
 from tests.support.glasses import Glasses, Object, assert_finished, question
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 SHOWN = {
     "unauthorized": {

@@ -13,8 +13,11 @@ from tests.support.bots import RawBot, raw_bot, stream_of
 from tests.support.glasses import Answer, Glasses, question
 from tests.support.incident import load_incident
 from tests.support.node_clients import node_client
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
 from tests.support.wire import Wire
+
+pytestmark = BOTH_PATHS
 
 TURN = load_incident()[1]
 RETENTION_S = 3.0

@@ -15,7 +15,10 @@ from tests.support.bots import (
 from tests.support.contents import CONTENTS
 from tests.support.glasses import Answer, Glasses, assert_finished, question
 from tests.support.incident import load_incident
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 every_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 

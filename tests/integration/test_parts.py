@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from tests.support.bots import raw_bot, stream_of
 from tests.support.glasses import Glasses, question
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 CALL = {"command": "take_navigation", "action": "open", "poi_name": "西湖", "navi_type": "1"}
 SUGGESTIONS = ["And tomorrow?", "明天呢？"]

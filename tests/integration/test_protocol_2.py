@@ -9,7 +9,10 @@ from tests.support.bots import V2_4_0, in_order, legacy_bot, raw_bot, stream_of
 from tests.support.contents import CONTENTS
 from tests.support.glasses import Glasses, assert_finished, question
 from tests.support.incident import load_incident
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 TURN = load_incident()[1]
 

@@ -10,7 +10,10 @@ from tests.support.bots import RawBot, raw_bot, stream_of
 from tests.support.cable import Frame, open_cable, to_json
 from tests.support.contents import CONTENTS
 from tests.support.glasses import Glasses, assert_finished, question
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 GOOD = tuple(f"{number} " for number in range(10))
 

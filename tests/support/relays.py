@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.support.glasses import Glasses
 from tests.support.server import RelayServer, Seed, plant, running
+
+BOTH_PATHS: Final = pytest.mark.parametrize(
+    "fast_path", ["on", "off"], ids=["fast", "plain"], indirect=True, scope="module"
+)
+"""The mark of a test, or of a module, that runs on both of the relay's ways to a socket."""
+
+
+@pytest.fixture(scope="module")
+def fast_path(request: pytest.FixtureRequest) -> str:
+    """`RELAY_FAST_PATH` of the relay; `BOTH_PATHS` gives both, first all tests of the one."""
+    chosen: str = getattr(request, "param", "on")
+    return chosen
 
 
 @pytest.fixture(scope="session")
@@ -31,18 +44,27 @@ def default_relay(seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield server
 
 
+@pytest.fixture(scope="session")
+def plain_relay(seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    """The same without the fast path."""
+    with running(seed, tmp_path_factory.mktemp("relay"), fast_path="off") as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def shared_relay(
     seed: Seed,
     settings: dict[str, str],
+    fast_path: str,
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[RelayServer]:
-    """One relay for all tests of a module."""
+    """One relay for all tests of a module, or one for each path."""
     if not settings:
-        yield request.getfixturevalue("default_relay")
+        yield request.getfixturevalue("default_relay" if fast_path == "on" else "plain_relay")
         return
-    with running(seed, tmp_path_factory.mktemp("relay"), **settings) as server:
+    folder = tmp_path_factory.mktemp("relay")
+    with running(seed, folder, **settings, fast_path=fast_path) as server:
         yield server
 
 
@@ -55,9 +77,9 @@ def relay(shared_relay: RelayServer) -> Iterator[RelayServer]:
 
 
 @pytest.fixture
-def own_relay(seed: Seed, tmp_path: Path) -> Iterator[RelayServer]:
+def own_relay(seed: Seed, fast_path: str, tmp_path: Path) -> Iterator[RelayServer]:
     """A relay for one test that stops, kills or configures it; it is not started yet."""
-    server = RelayServer(seed, tmp_path)
+    server = RelayServer(seed, tmp_path, {"RELAY_FAST_PATH": fast_path})
     yield server
     server.kill()
     print(server.log)  # noqa: T201 - as above

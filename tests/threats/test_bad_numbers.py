@@ -118,10 +118,10 @@ async def test_an_identifiers_number_opens_nothing_it_should_not(web: Served) ->
                 assert answer.get("type") != "reject_subscription"
 
 
-@pytest.fixture
-async def web() -> AsyncIterator[Served]:
-    """A relay whose bots are away."""
-    async with serving() as served:
+@pytest.fixture(params=["on", "off"], ids=["fast", "plain"])
+async def web(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """A relay whose bots are away, on both of its ways to a socket."""
+    async with serving(fast_path=request.param) as served:
         yield served
 
 

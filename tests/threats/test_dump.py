@@ -14,7 +14,10 @@ from relay.store.store import Store
 from tests.support.bots import raw_bot
 from tests.support.cable import open_cable
 from tests.support.glasses import Glasses, question
+from tests.support.relays import BOTH_PATHS
 from tests.support.server import RelayServer
+
+pytestmark = BOTH_PATHS
 
 CANARY = "canary-0815"
 ADMIN = "/admin/api"
