@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 from relay.protocol.sending import SenderLimits
 from relay_sdk.client import Bot
 from relay_sdk.command import Command, DeviceContext
-from relay_sdk.connection import ConnectionTimes
 from relay_sdk.errors import (
     Fenced,
     Refusal,
@@ -40,6 +39,7 @@ from relay_sdk.streams import ReplyOutcome
 
 if TYPE_CHECKING:
     from relay_sdk.answer import Answer, DeviceTimes
+    from relay_sdk.connection import ConnectionTimes
     from relay_sdk.device import Device
     from relay_sdk.device_events import (
         DeviceEvent,
@@ -79,9 +79,10 @@ __all__ = [
     "UsageError",
 ]
 
-# A bot has no use for these, so a bot does not wait for them to be imported.
+# A bot is imported without these, so nobody waits for what only some programs use.
 _ON_DEMAND = {
     "Answer": "relay_sdk.answer",
+    "ConnectionTimes": "relay_sdk.connection",
     "Device": "relay_sdk.device",
     "DeviceEvent": "relay_sdk.device_events",
     "DeviceTimes": "relay_sdk.answer",

@@ -8,7 +8,7 @@ import logging
 import signal
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from relay.protocol.events import Abort, Chunk, End, Nack, Refuse
 from relay.protocol.sending import Closed, SenderLimits, Stored
@@ -16,11 +16,13 @@ from relay.protocol.status import Outcome
 from relay.wire import bot_messages as wire
 from relay.wire.bot_client import encode_resume, encode_stream_message
 from relay_sdk.command import Command, read_command
-from relay_sdk.connection import Connection, ConnectionTimes
 from relay_sdk.errors import RelaySdkError, ReplyClosed, UsageError
 from relay_sdk.handlers import AnyHandler, Handler, run_handler
 from relay_sdk.reply import Reply
 from relay_sdk.streams import Streams
+
+if TYPE_CHECKING:
+    from relay_sdk.connection import ConnectionTimes
 
 logger = logging.getLogger("relay_sdk")
 
@@ -55,6 +57,10 @@ class Bot:
         limits: SenderLimits | None = None,
         times: ConnectionTimes | None = None,
     ) -> None:
+        # The WebSocket library takes as long to import as all the rest of the SDK. A program that
+        # imports a bot and runs none, as a test or `--help` does, does not wait for it.
+        from relay_sdk.connection import Connection  # noqa: PLC0415
+
         identifier: dict[str, str | int] = {"channel": "BotChannel"}
         if bot_id:
             identifier["bot_id"] = bot_id
