@@ -21,8 +21,9 @@ from relay.doctor.machine import judge_offset
 from relay.errors import StoreError
 from relay.settings_parsed import without_password
 from relay.store.engine import BUSY_TIMEOUT_S, Database, database_errors, database_url
-from relay.store.migrate import current_revision, head_revision, known_revisions
+from relay.store.migrate import head_revision, known_revisions
 from relay.store.models import Record
+from relay.store.schema import current_revision
 
 DATABASE: Final = "database"
 MIGRATIONS: Final = "migrations"

@@ -2,7 +2,8 @@
 
 models      the tables
 engine      how a SQLite file and a PostgreSQL server are opened, read and written
-migrate     brings a schema up to date
+schema      which one a database has, and whether it will do
+migrate     brings a schema up to date; imported only where one is not
 secrets     how tokens are made, kept and compared
 bots  access_keys  admin_tokens    the queries, one module per table
 traces  trace_*  admin_traces      how traces are written, read and counted

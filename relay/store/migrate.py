@@ -7,13 +7,13 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import relay
 from relay.errors import StoreError
 from relay.store.engine import Database, database_errors, writing
+from relay.store.schema import revision_on
 
 ADVISORY_LOCK: Final = 0x72656C6179  # "relay"
 """PostgreSQL's lock that lets one migration run at a time."""
@@ -48,23 +48,6 @@ async def upgrade(url: str) -> str:
     return head_revision()
 
 
-async def prepare(database: Database) -> None:
-    """Make sure that the schema is the newest: SQLite is migrated, others only looked at.
-
-    Raises `StoreError` where another database than SQLite is behind: migrating a server that
-    other processes use is an operator's decision.
-    """
-    revision = await current_revision(database)
-    if revision == head_revision():
-        return
-    if not database.is_sqlite:
-        raise StoreError(
-            f"the database is at schema {revision or 'none'} and this relay needs "
-            f"{head_revision()}; run `relay db upgrade`"
-        )
-    await upgrade_database(database)
-
-
 async def upgrade_database(database: Database) -> None:
     """As `upgrade`, for a database that is open."""
     await database.check()
@@ -73,16 +56,8 @@ async def upgrade_database(database: Database) -> None:
             await connection.run_sync(_upgrade)
 
 
-async def current_revision(database: Database) -> str | None:
-    """Return the schema's name, for example `"0001"`; None where there is none yet."""
-    await database.check()
-    with database_errors():
-        async with database.engine.connect() as connection:
-            return await connection.run_sync(_current)
-
-
 def head_revision() -> str:
-    """Return the name of the newest schema that this relay knows."""
+    """Return the name of the newest schema that there is a migration to."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise StoreError("this installation of the relay holds no migrations")
@@ -102,14 +77,10 @@ def _config() -> Config:
     return config
 
 
-def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-    current = _current(connection)
+    current = revision_on(connection)
     if current is not None and current not in known_revisions():
         raise StoreError(
             f"the database is at schema {current}, newer than this relay knows; update the relay"

@@ -14,10 +14,10 @@ from relay.store import access_keys, admin_tokens, bots, trace_queries, traces
 from relay.store.admin_traces import TraceArchive
 from relay.store.bindings import BindingDesk
 from relay.store.engine import Database
-from relay.store.migrate import prepare
 from relay.store.models import AccessKey, AdminToken, Bot
 from relay.store.people import PeopleDesk
 from relay.store.retention import Retention, Swept, sweep
+from relay.store.schema import prepare
 from relay.store.standing import standing
 
 

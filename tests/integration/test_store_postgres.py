@@ -16,7 +16,8 @@ from relay.clock import ManualClock
 from relay.errors import BadRequest, StoreError
 from relay.store import engine
 from relay.store.engine import Database
-from relay.store.migrate import current_revision, head_revision, prepare, upgrade
+from relay.store.migrate import head_revision, upgrade
+from relay.store.schema import current_revision, prepare
 from relay.store.store import Store
 from tests.support.postgres import Postgres, postgres_server, postgres_url
 from tests.support.store import NOW, ROW, schema_differences, trace_row

@@ -9,7 +9,7 @@ import pytest
 
 from relay.clock import ManualClock
 from relay.store.engine import Database
-from relay.store.migrate import prepare
+from relay.store.schema import prepare
 from relay.store.store import Store
 from tests.support.store import NOW
 

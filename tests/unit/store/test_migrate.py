@@ -18,13 +18,8 @@ import relay
 from relay.errors import StoreError
 from relay.store import migrate
 from relay.store.engine import Database, writing
-from relay.store.migrate import (
-    current_revision,
-    head_revision,
-    migrations_folder,
-    prepare,
-    upgrade,
-)
+from relay.store.migrate import head_revision, migrations_folder, upgrade
+from relay.store.schema import prepare
 from relay.store.traces import upsert_batch
 from tests.support.store import NOW, schema_differences, trace_row
 
@@ -46,16 +41,6 @@ async def test_a_missing_column_would_be_found(database: Database, tmp_path: Pat
 async def test_an_upgrade_says_where_it_arrived_and_repeats_harmlessly(url: str) -> None:
     """The name of the newest schema, both times."""
     assert await upgrade(url) == await upgrade(url) == head_revision()
-
-
-async def test_a_sqlite_file_is_migrated_where_it_needs_to_be(url: str) -> None:
-    """A fresh file gets the whole schema."""
-    database = Database(url)
-    assert await current_revision(database) is None
-    await prepare(database)
-    assert await current_revision(database) == head_revision()
-    await prepare(database)
-    await database.close()
 
 
 async def test_upgrades_at_the_same_time_wait_for_each_other(url: str) -> None:
