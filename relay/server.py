@@ -82,7 +82,7 @@ async def _serve(
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.005)
             if server.started:
-                # What was imported is no garbage; searching it stops every stream for 0.15 s.
+                # What a start has made is no garbage; to search it would stop every stream.
                 gc.collect()
                 gc.freeze()
                 ready(listener)

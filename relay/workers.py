@@ -34,7 +34,13 @@ STEADY_S: Final = 60.0
 STOP_MARGIN_S: Final = 3.0
 """How much longer than its drain a worker may take to end."""
 
-_RUN: Final = "import sys; from relay.workers import work; work(*map(int, sys.argv[1:]))"
+_RUN: Final = """
+import sys
+from relay.process import imported_for_good
+with imported_for_good():
+    from relay.workers import work
+work(*map(int, sys.argv[1:]))
+"""
 
 _logger = get_logger(__name__)
 

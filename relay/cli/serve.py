@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.common import AsJson, Database, open_store, print_json, settings_of
+from relay.process import imported_for_good
 from relay.settings import Settings
 from relay.settings_printed import changed_settings, settings_list, settings_table
 
@@ -36,6 +37,8 @@ def serve(
 ) -> None:
     """Run the relay until SIGTERM or Ctrl-C."""
     settings = settings_of(database=database, host=host, port=port, broker_url=broker)
+    with imported_for_good():
+        from relay.server import serve as run
     tokens = asyncio.run(_dev_tokens(settings)) if dev else None
     banner = partial(_dev_banner, settings.host, tokens) if tokens else None
 
@@ -44,8 +47,6 @@ def serve(
 
         serve_workers(settings, workers, banner=banner)
         return
-
-    from relay.server import serve as run
 
     run(settings, banner=banner)
 
