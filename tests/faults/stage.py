@@ -74,7 +74,10 @@ class Ledger:
         return streams
 
     async def until(self, **given: Any) -> dict[str, Any]:
-        """Wait until a `share` of the chunks is shown, all have `ended`, or `bots` are there."""
+        """Wait until all have `ended`, `bots` are there, or a `share` of all or `each` is shown.
+
+        `each` is so many chunks on every device.
+        """
         progress: dict[str, Any] = await self.call("until", **given)
         return progress
 

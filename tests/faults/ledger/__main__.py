@@ -150,17 +150,20 @@ class Ledger:
             "sent": sum(len(stream.sent) for stream in self._streams),
             "acked": sum(len(stream.acked) for stream in self._streams),
             "shown": sum(len(reader.shown) for reader in readers),
+            "least": min((len(reader.shown) for reader in readers), default=0),
             "open": sum(reader.end is None for reader in readers),
             "bots": sum(line.connected_at > 0 for line in self.wire.lines),
             "did": dict(self.wire.did),
         }
 
     async def _until(self, given: Object) -> Object:
-        """Wait until all streams have ended, so many bots are there, or a share is shown."""
+        """Wait until all streams have ended, bots are there, or all or each show something."""
         give_up = time.monotonic() + given.get("timeout_s", 120)
         while True:
             now = self._progress()
             if given.get("ended") and now["open"] == 0:
+                return now
+            if now["least"] >= given.get("each", sys.maxsize):
                 return now
             if now["bots"] >= given.get("bots", sys.maxsize):
                 return now

@@ -104,7 +104,7 @@ async def monotonic(stage: Stage, size: Size) -> Measured:
     ledger = await stage.ledger()
     await stage.bots(ledger.url)
     await ledger.ask(stage.users, chunks=150, pause_ms=20.0)
-    await asyncio.sleep(1.0)
+    await ledger.until(each=25)
     _write(clock, "+3600")
     await ledger.until(ended=True, timeout_s=60)
     verdict = await ledger.judge(slack_s=3_600.0)

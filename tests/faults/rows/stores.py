@@ -27,7 +27,7 @@ async def _delivery(
 ) -> None:
     """Compare how long chunks take without and with the fault, while answers also end."""
     asked = await ledger.ask(stage.users, chunks=round((seconds * 2 + 3) * 50), pause_ms=20.0)
-    await asyncio.sleep(1.0)
+    await ledger.until(each=1)
     started = time.monotonic()
     await _short_answers(stage, ledger)
     await asyncio.sleep(seconds)
