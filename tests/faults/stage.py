@@ -137,6 +137,8 @@ class Stage:
     """Only one of all stages migrates a database at a time: Alembic keeps its state in globals."""
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    environ: dict[str, str] = field(default_factory=dict)
+    """More of the environment of each relay."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -190,7 +192,7 @@ class Stage:
         """Start a relay; `broker_url` and the other settings without `RELAY_`."""
         if not self.seed.keys:
             await self.plant(bots, settings.get("database_url"))
-        given = {f"RELAY_{key.upper()}": value for key, value in settings.items()}
+        given = self.environ | {f"RELAY_{key.upper()}": value for key, value in settings.items()}
         given.setdefault("RELAY_SECRET", self.secret)
         relay = RelayServer(self.seed, self.folder / name, given, secrets=[self.admin, self.secret])
         self.relays.append(relay)

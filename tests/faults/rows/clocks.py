@@ -30,25 +30,32 @@ def _write(path: Path, jump: str) -> None:
     new.rename(path)
 
 
-async def jumps(stage: Stage, size: Size) -> Measured:
-    """It jumps ahead and back while answers run, while one waits for its bot, and in a hold."""
-    measured = Measured()
+async def _relay_with_clock(
+    stage: Stage, measured: Measured, *, bots: int, **environ: str
+) -> Path | None:
+    """Start a relay under libfaketime; returns the file that sets its clock, if it is installed."""
     preload = library()
     if preload is None:
         measured.violations.append("not run: libfaketime is not installed")
-        return measured
+        return None
     clock = stage.folder / "clock"
     _write(clock, "+0")
-    await stage.plant(6)
-    relay = await stage.relay()
-    relay.kill()
-    relay.settings |= {
+    stage.environ |= {
         "LD_PRELOAD": str(preload),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        **environ,
     }
-    await asyncio.to_thread(relay.start)
+    await stage.relay(bots=bots)
+    return clock
+
+
+async def jumps(stage: Stage, size: Size) -> Measured:
+    """It jumps ahead and back while answers run, while one waits for its bot, and in a hold."""
+    measured = Measured()
+    clock = await _relay_with_clock(stage, measured, bots=6, FAKETIME_DONT_FAKE_MONOTONIC="1")
+    if clock is None:
+        return measured
     ledger = await stage.ledger()
     await stage.bots(ledger.url, numbers=range(4))
     holds: list[float] = []
@@ -86,21 +93,9 @@ async def jumps(stage: Stage, size: Size) -> Measured:
 async def monotonic(stage: Stage, size: Size) -> Measured:
     """What no kernel does: the monotonic clock jumps too. Every promise but the times must hold."""
     measured = Measured()
-    preload = library()
-    if preload is None:
-        measured.violations.append("not run: libfaketime is not installed")
+    clock = await _relay_with_clock(stage, measured, bots=4)
+    if clock is None:
         return measured
-    clock = stage.folder / "clock"
-    _write(clock, "+0")
-    await stage.plant(4)
-    relay = await stage.relay()
-    relay.kill()
-    relay.settings |= {
-        "LD_PRELOAD": str(preload),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-    }
-    await asyncio.to_thread(relay.start)
     ledger = await stage.ledger()
     await stage.bots(ledger.url)
     await ledger.ask(stage.users, chunks=150, pause_ms=20.0)
