@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from typing import Any
 
-from tests.faults.figures import percentile
+from tests.faults.figures import delays_ms, percentile
 from tests.faults.scenario import Measured, Scenario, Size
 from tests.faults.stage import Ledger, Stage
 from tests.faults.tcp import Pass
@@ -54,19 +53,10 @@ async def hop(stage: Stage, size: Size) -> Measured:
         await pair.ledger.until(ended=True)
         timeline = await pair.ledger.call("timeline")
         measured.judged(await pair.ledger.judge())
-    delays = _delays_ms(timeline)
+    delays = delays_ms(timeline)
     measured.figures.append(f"p50 {percentile(delays, 50):.1f} ms")
     measured.within("hop p99", percentile(delays, 99), HOP_MS, "ms")
     return measured
-
-
-def _delays_ms(timeline: list[dict[str, Any]]) -> list[float]:
-    return [
-        (at - dict(stream["sent"])[sequence]) * 1000
-        for stream in timeline
-        for shown in stream["shown"]
-        for sequence, at in shown
-    ]
 
 
 async def cut_off(stage: Stage, size: Size) -> Measured:

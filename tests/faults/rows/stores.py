@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.figures import percentile
+from tests.faults.figures import delays_ms, percentile
 from tests.faults.scenario import Measured, Scenario, Size
 from tests.faults.stage import Ledger, Stage, metric
 from tests.support.server import RelayServer
@@ -38,8 +38,7 @@ async def _delivery(
     await ledger.until(ended=True, timeout_s=120)
     timeline = [one for one in await ledger.call("timeline") if one["stream_id"] in asked]
     before, during = (
-        percentile(_delays_ms(timeline, *span), 99)
-        for span in ((started, struck), (struck, healed))
+        percentile(delays_ms(timeline, *span), 99) for span in ((started, struck), (struck, healed))
     )
     measured.figures.append(f"delivery p99 {before:.1f} ms before, {during:.1f} ms during")
     measured.within("slower by", during - before, SLOWER_MS, "ms")
@@ -48,16 +47,6 @@ async def _delivery(
 async def _short_answers(stage: Stage, ledger: Ledger) -> None:
     """Have some whose traces are due while the long ones run on."""
     await ledger.ask(stage.users, chunks=20, pause_ms=40.0)
-
-
-def _delays_ms(timeline: list[dict[str, Any]], since: float, until: float) -> list[float]:
-    return [
-        (at - dict(stream["sent"])[sequence]) * 1000
-        for stream in timeline
-        for shown in stream["shown"]
-        for sequence, at in shown
-        if since <= at <= until
-    ]
 
 
 async def _settled(relay: RelayServer) -> None:
