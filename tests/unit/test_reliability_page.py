@@ -8,9 +8,11 @@ from pathlib import Path
 
 from bench.durability.scenes import SCENES
 from bench.soak.__main__ import PANELS, limits
+from tests.faults.catalog import ALL
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+FAULTS = (ROOT / "docs" / "reliability_faults.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 PROMISE = re.compile(r"\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|")
 
@@ -51,6 +53,14 @@ def test_every_scene_and_every_judged_figure_has_its_row() -> None:
     """Nothing that was measured is left out."""
     named = [*(scene.title for scene in SCENES.values()), *(one.name for one in limits(2.0))]
     assert [name for name in named if f"| {name} |" not in PAGE] == []
+
+
+def test_every_scenario_has_its_fault_and_its_measured_row() -> None:
+    """On this page and in the table that `make faults` writes, and neither has one too many."""
+    section = PAGE.partition("## Which fault is tried where")[2].partition("\n## ")[0]
+    mapped = re.findall(r"`([a-z-]+)`", section)
+    measured = re.findall(r"^\| `([a-z-]+)` \|", FAULTS, re.MULTILINE)
+    assert mapped == measured == [one.name for one in ALL]
 
 
 def test_the_drawing_is_one_of_a_soak() -> None:
