@@ -116,7 +116,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         )
         closing.push_async_callback(revocations.stop)
         loop = asyncio.get_running_loop()
-        lag = LoopLag(node.metrics.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
+        lag = LoopLag(node.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
         closing.callback(lag.stop)
         watch_process(node.metrics.registry)
         passes = Passes(loop.call_soon) if settings.fast_path == "on" else None

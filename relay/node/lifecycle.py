@@ -54,6 +54,10 @@ class Lifecycle:
         """How many moments are noted at which a stream will be looked at."""
         return self._deadlines.queued
 
+    def held_up(self, late_s: float) -> None:
+        """See `Deadlines.held_up`."""
+        self._deadlines.held_up(late_s)
+
     def moved(self, stream: NodeStream) -> None:
         """Look at the stream again when its next deadline comes."""
         self._deadlines.set(

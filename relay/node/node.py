@@ -125,6 +125,11 @@ class Node:
         """Seconds of the relay's clock."""
         return self._clock.now()
 
+    def loop_lagged(self, late_s: float) -> None:
+        """Know that the event loop called back so much too late, in seconds: see `Deadlines`."""
+        self.metrics.loop_lagged(late_s)
+        self._streams.held_up(late_s)
+
     @property
     def open_streams(self) -> int:
         """How many streams have not ended."""

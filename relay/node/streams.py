@@ -114,6 +114,10 @@ class Streams:
         """How many moments are noted at which a stream will be looked at."""
         return self._lifecycle.timers
 
+    def held_up(self, late_s: float) -> None:
+        """See `Deadlines.held_up`."""
+        self._lifecycle.held_up(late_s)
+
     async def end_all(self) -> None:
         """End what can run on nowhere else, and have all that has ended traced."""
         self._rounds.close()

@@ -7,7 +7,38 @@ import pytest
 from relay.errors import PositionGone
 from relay.node.lifecycle import ROW_WAIT_SECONDS
 from relay.protocol.events import Chunk, End, Summary
+from relay.wire.bot import Closed
 from tests.support.node import World
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["its timer is late", "another's was"])
+async def test_an_end_is_held_for_what_came_while_the_relay_stood_still(
+    world: World, told: bool
+) -> None:
+    """It waits in the socket when the relay goes on, and the two seconds are over."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    texts = ["a", "b", "c"]
+    await bot.chunks(stream, texts, 0, 2)
+    await bot.end(stream, texts)
+    world.clock.advance(1.99 if told else 12.0)
+    if told:
+        world.node.loop_lagged(1.9)
+    await world.advance(0.9)
+    assert bot.closed == []
+    await bot.chunks(stream, texts, 1)
+    assert bot.closed == [Closed(stream, "completed", 3, ())]
+
+
+async def test_an_end_is_not_held_for_ever_behind_a_stop(world: World) -> None:
+    """A second is enough to read what there is."""
+    bot = await world.bot()
+    stream = (await world.ask()).stream_id
+    await bot.chunks(stream, ["a"], 0)
+    await bot.end(stream, ["a", "b"])
+    world.clock.advance(12.0)
+    await world.advance(1.01)
+    assert [(one.outcome, one.missing) for one in bot.closed] == [("incomplete", ((1, 1),))]
 
 
 async def test_a_log_waits_for_a_tracer_that_is_behind(world: World) -> None:
