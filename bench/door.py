@@ -1,4 +1,4 @@
-"""A way to a server that can be cut, held and pointed elsewhere: what a proxy or a name does."""
+"""A way to a server that can be cut, locked, held and pointed elsewhere: what a network does."""
 
 from __future__ import annotations
 
@@ -15,47 +15,90 @@ class Door:
         self.there = there
         """The port behind the door; a new one counts for new connections."""
         self.port = 0
+        self.swallowed = 0
+        """How many replies were swallowed."""
+        self._locked = False
+        self._swallow = b""
         self._open = asyncio.Event()
         self._open.set()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._pairs: set[_Pair] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     def cut(self) -> None:
         """Break every connection without a goodbye; new ones are taken at once."""
-        for writer in self._writers:
-            writer.transport.abort()
+        for pair in self._pairs:
+            pair.abort()
+
+    def lock(self) -> None:
+        """Break every connection, and each new one as soon as it comes."""
+        self._locked = True
+        self.cut()
+
+    def unlock(self) -> None:
+        """Take connections again."""
+        self._locked = False
 
     def hold(self) -> None:
-        """Pass nothing on from now on; connections stay. What was held is lost by a cut."""
+        """Pass nothing on from now on, also no goodbye; what was held is lost by a cut."""
         self._open.clear()
 
     def release(self) -> None:
         """Pass on again, what was held first."""
         self._open.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            other_reader, other = await asyncio.open_connection("127.0.0.1", self.there)
-        except OSError:
-            writer.transport.abort()
-            return
-        mine = {writer, other}
-        self._writers |= mine
-        try:
-            await asyncio.gather(self._pass(reader, other), self._pass(other_reader, writer))
-        finally:
-            self._writers -= mine
-            for one in mine:
-                one.transport.abort()
+    def swallow_reply_to(self, request: bytes) -> None:
+        """Pass the next request that holds these bytes, and break its connection at the reply."""
+        self._swallow = request
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65_536):
-                await self._open.wait()
-                writer.write(data)
-                await writer.drain()
-        with suppress(OSError):
-            writer.write_eof()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        pair = _Pair(writer)
+        self._pairs.add(pair)
+        try:
+            if self._locked:
+                raise ConnectionRefusedError
+            other_reader, other = await asyncio.open_connection("127.0.0.1", self.there)
+            pair.add(other)
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._ask(pair, reader, other))
+                ways.create_task(self._answer(pair, other_reader, writer))
+        except* OSError:
+            pair.abort()
+        finally:
+            # The last that was said must still get out, and the sockets be closed behind it.
+            await pair.close()
+            self._pairs.discard(pair)
+
+    async def _ask(
+        self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await self._next(reader):
+            if self._swallow and self._swallow in data:
+                self._swallow = b""
+                pair.doomed = True
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+    async def _answer(
+        self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await self._next(reader):
+            if pair.doomed:
+                self.swallowed += 1
+                raise ConnectionAbortedError
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        data = await reader.read(65_536)
+        await self._open.wait()
+        return data
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -71,4 +114,32 @@ class Door:
         assert self._server is not None
         self._server.close()
         self.release()
-        self.cut()
+        self.lock()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+
+class _Pair:
+    """A connection and the one behind the door."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.doomed = False
+        """Whether it breaks at the next reply."""
+        self._broken = False
+        self._writers = [writer]
+
+    def add(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        if self._broken:
+            self.abort()
+
+    def abort(self) -> None:
+        self._broken = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+        for writer in self._writers:
+            with suppress(OSError):
+                await writer.wait_closed()

@@ -1,12 +1,10 @@
-"""The machinery of tests/faults: its catalog, its report, its TCP proxy, and the runner."""
+"""The machinery of tests/faults: its catalog, its report, and the runner."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from tests.faults.content import Answer, read_question
 from tests.faults.figures import percentile
 from tests.faults.scenario import Measured, Scenario, Size
 from tests.faults.stage import Stage
-from tests.faults.tcp import Pass
 from tests.support.server import environment
 
 ROOT = Path(__file__).parents[2]
@@ -130,49 +127,3 @@ def test_a_percentile_is_one_of_the_values() -> None:
     values = [float(n) for n in range(1, 101)]
     assert [percentile(values, share) for share in (50, 99, 100)] == [50.0, 99.0, 100.0]
     assert percentile([], 99) == 0.0
-
-
-async def test_the_proxy_passes_resets_and_swallows() -> None:
-    """What it is told to, and nothing else."""
-    serving: list[asyncio.Task[None] | None] = []
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.append(asyncio.current_task())
-        with suppress(OSError):
-            while data := await reader.read(100):
-                writer.write(data)
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    async with server, Pass(server.sockets[0].getsockname()[1]) as way:
-
-        async def ask(text: bytes) -> bytes:
-            reader, writer = await asyncio.open_connection("127.0.0.1", way.port)
-            try:
-                writer.write(text)
-                return await reader.read(100)
-            except ConnectionResetError:
-                return b"reset"
-            finally:
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
-
-        assert await ask(b"one") == b"one"
-        way.swallow_reply_to(b"wo")
-        assert await ask(b"one") == b"one"
-        assert await ask(b"two") in (b"", b"reset")
-        assert await ask(b"two") == b"two"
-        assert way.swallowed == 1
-        way.cut()
-        assert await ask(b"one") in (b"", b"reset")
-        way.mend()
-        way.stall()
-        waiting = asyncio.create_task(ask(b"one"))
-        done, _ = await asyncio.wait({waiting}, timeout=0.05)
-        assert not done
-        way.flow()
-        assert await waiting == b"one"
-    await asyncio.gather(*filter(None, serving))

@@ -6,10 +6,10 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+from bench.door import Door
 from tests.faults.figures import delays_ms, percentile
 from tests.faults.scenario import Measured, Scenario, Size
 from tests.faults.stage import Ledger, Stage
-from tests.faults.tcp import Pass
 from tests.support.server import RelayServer
 
 HOP_MS = 30.0
@@ -21,7 +21,7 @@ TTL_S = 10.0
 class Pair:
     """Node A, which reaches Redis by a way that can be cut, and node B."""
 
-    def __init__(self, a: RelayServer, b: RelayServer, way: Pass, ledger: Ledger) -> None:
+    def __init__(self, a: RelayServer, b: RelayServer, way: Door, ledger: Ledger) -> None:
         self.a, self.b, self.way, self.ledger = a, b, way, ledger
 
     async def bots_at(self, *relays: RelayServer) -> None:
@@ -33,7 +33,7 @@ class Pair:
 async def _pair(stage: Stage, size: Size, closing: AsyncExitStack) -> Pair:
     redis = await stage.redis()
     _, url = await stage.postgres()
-    way = await closing.enter_async_context(Pass(redis.port))
+    way = await closing.enter_async_context(Door(redis.port))
     await stage.plant(size.bots, url)
     broker = f"redis://127.0.0.1:{way.port}"
     a = await stage.relay(name="a", database_url=url, broker_url=broker)
@@ -77,14 +77,14 @@ async def cut_off(stage: Stage, size: Size) -> Measured:
             # Whoever comes anew is sent to B, as by a proxy that asks /readyz.
             await pair.bots_at(pair.b)
             if stalls:
-                pair.way.stall()
+                pair.way.hold()
             else:
-                pair.way.cut()
+                pair.way.lock()
             struck = time.monotonic()
             await asyncio.sleep(seconds)
-            pair.way.mend()
+            pair.way.unlock()
             if stalls:
-                pair.way.flow()
+                pair.way.release()
             healed = time.monotonic()
             await ledger.until(ended=True, timeout_s=120)
             timeline = await ledger.call("timeline")

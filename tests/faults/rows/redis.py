@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
+from bench.door import Door
 from tests.faults.figures import percentile
 from tests.faults.scenario import Measured, Scenario, Size
 from tests.faults.stage import Ledger, Stage
-from tests.faults.tcp import Pass
 
 RECOVERY_S = 2.0
 Fault = Callable[[], Awaitable[None]]
@@ -95,7 +95,7 @@ async def resets(stage: Stage, size: Size) -> Measured:
     """All connections to Redis are reset once a second."""
     measured = Measured()
     redis = await stage.redis()
-    async with Pass(redis.port) as way:
+    async with Door(redis.port) as way:
         await stage.relay(bots=size.bots, broker_url=f"redis://127.0.0.1:{way.port}")
         ledger = await stage.ledger()
         await stage.bots(ledger.url)
@@ -103,7 +103,7 @@ async def resets(stage: Stage, size: Size) -> Measured:
         cuts = []
         for _ in range(size.of(15, 5)):
             await asyncio.sleep(1.0)
-            way.reset()
+            way.cut()
             cuts.append(time.monotonic())
         timeline = await _finish(ledger, measured)
         again = [acks(timeline, cut, cut + 60) for cut in cuts]
@@ -118,7 +118,7 @@ async def reply_lost(stage: Stage, size: Size) -> Measured:
     measured = Measured()
     redis = await stage.redis()
     random = Random(size.seed)
-    async with Pass(redis.port) as way:
+    async with Door(redis.port) as way:
         await stage.relay(bots=4, broker_url=f"redis://127.0.0.1:{way.port}")
         ledger = await stage.ledger()
         await stage.bots(ledger.url)

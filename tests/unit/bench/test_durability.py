@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from bench.door import Door
 from bench.durability import play
 from bench.durability.__main__ import run
 from bench.durability.scenes import SCENES
@@ -75,35 +72,6 @@ def test_a_table_has_a_row_for_each_scene_and_a_cell_for_each_head() -> None:
     head, rule, row = table({"x": ("memory", tally([fate(n) for n in range(30)]))}).splitlines()
     assert head.count("|") == rule.count("|") == row.count("|")
     assert "| 0 (at most 10%) |" in row
-
-
-async def test_a_door_loses_what_it_held_when_it_is_cut() -> None:
-    """Bytes pass, are held, and never come; a new connection passes again."""
-    writers: list[asyncio.StreamWriter] = []
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        while data := await reader.read(100):
-            writer.write(data)
-
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    async with server, Door(server.sockets[0].getsockname()[1]) as door:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-        writer.write(b"one")
-        assert await reader.read(100) == b"one"
-        door.hold()
-        writer.write(b"two")
-        await writer.drain()
-        door.cut()
-        with pytest.raises(ConnectionError):
-            assert await reader.read(100) == b"two"
-        door.release()
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-        writer.write(b"three")
-        assert await reader.read(100) == b"three"
-        for one in (writer, *writers):
-            one.transport.abort()
-        await asyncio.sleep(0)  # their sockets are closed in the next pass
 
 
 async def test_a_killed_relay_loses_its_memory_and_the_sdk_loses_nothing(
