@@ -152,7 +152,7 @@ class Ledger:
             "shown": sum(len(reader.shown) for reader in readers),
             "least": min((len(reader.shown) for reader in readers), default=0),
             "open": sum(reader.end is None for reader in readers),
-            "bots": sum(line.connected_at > 0 for line in self.wire.lines),
+            "bots": self.wire.bots,
             "did": dict(self.wire.did),
         }
 

@@ -58,9 +58,11 @@ class Line:
     opened_at: float
     connected_at: float = 0.0
     """When the relay has said `connected`."""
+    aborted: bool = False
 
     def abort(self) -> None:
         """Break both connections without a goodbye."""
+        self.aborted = True
         for socket in (self.bot, self.relay):
             socket.transport.abort()
 
@@ -84,6 +86,11 @@ class Wire:
     opened: list[Line] = field(default_factory=list)
     """All connections that there ever were."""
     _turns: count[int] = field(default_factory=count)
+
+    @property
+    def bots(self) -> int:
+        """How many bots are connected; one that was cut off is none, noticed or not."""
+        return sum(line.connected_at > 0 and not line.aborted for line in self.lines)
 
     async def start(self) -> Self:
         """Start to listen."""
