@@ -17,12 +17,11 @@ from typing import Any, Self
 
 import httpx
 
-from relay.store.migrate import upgrade
-from relay.store.secrets import new_access_key, new_admin_token, new_sdk_token
-from relay.store.store import Store
+from relay.store.secrets import new_admin_token
+from tests.support.pair import plant_store
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.redis import RedisServer, running_redis
-from tests.support.server import BotSeed, RelayServer, Seed, environment
+from tests.support.server import RelayServer, Seed, environment
 
 ROOT = Path(__file__).parents[2]
 SDK_TIMES = {"first_delay_s": 0.25, "delay_max_s": 15.0}
@@ -166,27 +165,10 @@ class Stage:
 
     async def plant(self, bots: int, url: str | None = None) -> None:
         """Make a database with so many bots, an access key and an administrator's token."""
-        async with self.planting:
-            await self._plant(bots, url)
-
-    async def _plant(self, bots: int, url: str | None) -> None:
         database = self.folder / "seed.db"
         store_url = url or f"sqlite+aiosqlite:///{database}"
-        if url is not None:
-            await upgrade(url)
-        store = await Store.open(store_url)
-        try:
-            seeds = []
-            for number in range(bots):
-                token = new_sdk_token()
-                bot = await store.add_bot(f"bot {number}", token, user_id=f"user-{number}")
-                seeds.append(BotSeed(bot.id or 0, token, f"user-{number}"))
-            key = new_access_key()
-            await store.add_access_key("devices", key)
-            await store.add_admin_token(self.admin)
-        finally:
-            await store.close()
-        self.seed = Seed(database, tuple(seeds), (key,))
+        async with self.planting:
+            self.seed = await plant_store(store_url, database, bots, admin=self.admin)
 
     async def relay(self, *, bots: int = 4, name: str = "relay", **settings: str) -> RelayServer:
         """Start a relay; `broker_url` and the other settings without `RELAY_`."""

@@ -1,6 +1,6 @@
 """Two real relays that share a Redis, a PostgreSQL and a secret, and what stands before them.
 
-    from tests.support.pair import Pair, open_pair
+    from tests.support.pair import Pair, open_pair, plant_store
 
 `Front` is the proxy in front of them: a new connection goes to the next relay that takes it.
 """
@@ -75,9 +75,13 @@ def _read_row(row: Row) -> Row:
     return row
 
 
-async def plant_postgres(url: str, folder: Path, bots: int) -> Seed:
-    """Make the schema, so many bots and an access key."""
-    await upgrade(url)
+async def plant_store(url: str, database: Path, bots: int, *, admin: str = "") -> Seed:
+    """Make so many bots, an access key, and an administrator with this token if there is one.
+
+    `database` is the SQLite file that relays copy; with a `url` of PostgreSQL nothing lies there.
+    """
+    if url.startswith("postgresql"):
+        await upgrade(url)
     store = await Store.open(url)
     try:
         seeds = []
@@ -87,9 +91,11 @@ async def plant_postgres(url: str, folder: Path, bots: int) -> Seed:
             seeds.append(BotSeed(bot.id or 0, token, f"user-{number}"))
         key = new_access_key()
         await store.add_access_key("glasses", key)
+        if admin:
+            await store.add_admin_token(admin)
     finally:
         await store.close()
-    return Seed(folder / "none", tuple(seeds), (key,))
+    return Seed(database, tuple(seeds), (key,))
 
 
 @asynccontextmanager
@@ -97,7 +103,7 @@ async def open_pair(
     postgres_url: str, folder: Path, *, bots: int, **settings: str
 ) -> AsyncIterator[Pair]:
     """Start Redis and both relays, with these settings, and look at their logs in the end."""
-    seed = await plant_postgres(postgres_url, folder, bots)
+    seed = await plant_store(postgres_url, folder / "none", bots)
     with running_redis(folder / "redis") as redis:
         secret = secrets.token_hex(32)
         shared = {
