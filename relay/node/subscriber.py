@@ -25,7 +25,12 @@ AWAY_MAX_S = 3_600.0
 """How long a broker may be away. Shells have limits of their own, and these are what counts."""
 
 READ_ENTRIES_MAX = 1024
-"""How many entries one read takes: a bound on the size of one write to a socket."""
+"""How many entries one read takes."""
+
+WRITE_BYTES_MAX = 65_536
+"""How much is handed to a socket at a time, unless one entry is larger. A device is let go where it
+does not take a write in time: in four megabytes, the rest of a long answer, one that reads all the
+while would seem to take none. It is also what a device that does not read costs."""
 
 
 class Encodings:
@@ -36,17 +41,30 @@ class Encodings:
     def __init__(self, device: DeviceProtocol, view: StreamView) -> None:
         self._encode_new = device.encoder(view)
         self._encoded: dict[int, bytes] = {}
-        self._last = b""
+        self._last: tuple[bytes, Sequence[Entry]] = b"", ()
         self._last_key = (0, 0)
 
-    def join(self, entries: Sequence[Entry]) -> bytes:
-        """Return the frames of all these entries."""
+    def join(self, entries: Sequence[Entry]) -> tuple[bytes, Sequence[Entry]]:
+        """Return the frames of as many of these entries as one write takes, and these entries."""
         key = (entries[0].offset, entries[-1].offset)
         if key != self._last_key:
             # Readers who are up to date all ask for the same entries, one after the other.
-            self._last = b"".join(map(self._encode, entries))
+            self._last = self._join(entries)
             self._last_key = key
         return self._last
+
+    def _join(self, entries: Sequence[Entry]) -> tuple[bytes, Sequence[Entry]]:
+        if len(entries) == 1:  # mostly
+            return self._encode(entries[0]), entries
+        frames: list[bytes] = []
+        size = 0
+        for entry in entries:
+            frame = self._encode(entry)
+            size += len(frame)
+            if size > WRITE_BYTES_MAX and frames:
+                break
+            frames.append(frame)
+        return b"".join(frames), entries[: len(frames)]
 
     def _encode(self, entry: Entry) -> bytes:
         frame = self._encoded.get(entry.offset)
@@ -56,7 +74,7 @@ class Encodings:
 
 
 class Batch(Struct, frozen=True, gc=False):
-    """All entries since a subscription's cursor."""
+    """The entries since a subscription's cursor: all of them, or what one write takes."""
 
     data: bytes
     """Their SSE frames, joined. Empty where none of them is shown."""
@@ -91,13 +109,15 @@ class Subscription:
         self._log = log
         self._encodings = encodings
         self._cursor = after
+        self._rest: Sequence[Entry] = ()
+        """What was read behind the cursor, and did not fit into a write."""
         self._handed_over = handed_over
         self._left = left
         self._away_since: float | None = None
         self._news: asyncio.Event | None = None
         """For who waits in `next`. It takes a tenth of a reader's memory, so it is made then."""
         self.on_news: Callable[[], None] | None = None
-        """Called within the append: it may only note that there is something to `poll`."""
+        """Called within an append or a `poll`: it may only note that there is something to poll."""
         self._unwatch = log.watch(view.stream_id, self._wake)
         self._closed = False
 
@@ -113,7 +133,7 @@ class Subscription:
         self.close()
 
     async def next(self) -> Batch:
-        """Return everything since the cursor, waiting until there is something.
+        """Return what is behind the cursor, waiting until there is something.
 
         Raises `UnknownStream` where the log is gone, though the stream may have another one by
         now: its entries are no continuation. Raises `BrokerUnavailable` only where the broker was
@@ -129,7 +149,9 @@ class Subscription:
             await news.wait()
 
     def poll(self) -> Awaitable[Batch | None] | Batch | None:
-        """Return everything since the cursor, None where there is nothing. One at a time.
+        """Return what is behind the cursor, None where there is nothing. One at a time.
+
+        Where there is more, `on_news` is called.
 
         Raises as `next` does, at once or when it is awaited.
         """
@@ -143,6 +165,9 @@ class Subscription:
         return self._advance(entries) if entries else None
 
     def _read(self) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
+        if self._rest:
+            rest, self._rest = self._rest, ()
+            return rest
         view = self.view
         return self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
 
@@ -177,10 +202,14 @@ class Subscription:
         await asyncio.sleep(AWAY_RETRY_S)
 
     def _advance(self, entries: Sequence[Entry]) -> Batch:
-        last = entries[-1]
+        data, fitting = self._encodings.join(entries)
+        last = fitting[-1]
         self._cursor = last.offset
         self.finished = last.kind is EntryKind.END
-        return Batch(self._encodings.join(entries), entries, last.offset, self.finished)
+        if last is not entries[-1]:
+            self._rest = list(entries[len(fitting) :])
+            self._wake()
+        return Batch(data, fitting, last.offset, self.finished)
 
     def delivered(self, batch: Batch) -> None:
         """The batch was handed to the device's socket."""

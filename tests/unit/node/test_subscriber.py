@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -14,7 +14,7 @@ from relay.devices.base import StreamView
 from relay.devices.plain import PlainProtocol
 from relay.errors import BrokerUnavailable, UnknownStream
 from relay.node import subscriber
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Encodings, Subscription
+from relay.node.subscriber import READ_ENTRIES_MAX, WRITE_BYTES_MAX, Batch, Encodings, Subscription
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
 from tests.support.brokers import DelayedLog
@@ -118,12 +118,37 @@ async def test_a_slow_reader_catches_up_with_one_batch(stage: Stage) -> None:
     assert batch.data == b"".join(stage.device.encode(entry, VIEW) for entry in batch.entries)
 
 
-async def test_one_read_is_bounded(stage: Stage) -> None:
-    """One write to a socket never holds more than `READ_ENTRIES_MAX` entries."""
+async def test_one_read_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads more than `READ_ENTRIES_MAX` entries at a time."""
+    monkeypatch.setattr(subscriber, "WRITE_BYTES_MAX", 1_000_000)
     stage.write(*("x" for _ in range(READ_ENTRIES_MAX + 1)))
     reader = stage.subscribe()
     assert len((await reader.next()).entries) == READ_ENTRIES_MAX
     assert len((await reader.next()).entries) == 1
+
+
+async def test_one_write_is_bounded_and_what_does_not_fit_comes_next(stage: Stage) -> None:
+    """In order, without another read of the log; an entry that is too large comes alone."""
+    sizes = (10, WRITE_BYTES_MAX - 2_000, 10, WRITE_BYTES_MAX, 10, 10)
+    stage.write(*("x" * size for size in sizes))
+    stage.end()
+    reader = stage.subscribe()
+    told: list[int] = []
+    reader.on_news = lambda: told.append(len(taken))
+    taken: list[Batch] = []
+    while not (taken and taken[-1].ended):
+        polled = reader.poll()
+        batch = await polled if isinstance(polled, Awaitable) else polled
+        assert batch is not None
+        taken.append(batch)
+    assert [len(batch.entries) for batch in taken] == [3, 1, 3]
+    assert told == [0, 1], "whoever polls has to be told that there is more"
+    assert [batch.ended for batch in taken] == [False, False, True]
+    whole = [entry for batch in taken for entry in batch.entries]
+    assert [entry.offset for entry in whole] == list(range(1, 8))
+    assert b"".join(batch.data for batch in taken) == b"".join(
+        stage.device.encode(entry, VIEW) for entry in whole
+    )
 
 
 @pytest.mark.parametrize("after", range(6))
