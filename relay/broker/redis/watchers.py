@@ -196,7 +196,9 @@ class Watchers:
         if known is None or (epoch is not None and known.epoch != epoch.encode()):
             return None
         tail = known.tail
-        if tail and tail[0].offset <= after + 1 <= tail[-1].offset:
+        # A tail that ends before the log does is no answer: nobody is woken again for the rest.
+        is_whole = bool(tail) and tail[-1].offset >= known.stored
+        if is_whole and tail[0].offset <= after + 1 <= tail[-1].offset:
             skipped = after + 1 - tail[0].offset
             return list(islice(tail, skipped, skipped + limit))
         return [] if known.certain and after >= known.stored else None

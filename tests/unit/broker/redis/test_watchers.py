@@ -228,11 +228,23 @@ async def test_a_ring_without_an_entry_makes_readers_ask(world: World) -> None:
     wakes = world.watched()
     world.rung(ring(1), bare_ring(stream="s", epoch=EPOCH, offset="2"))
     assert wakes.count == 1
-    assert world.watchers.peek("s", 0, 10) == [entry(1)]
+    assert world.watchers.peek("s", 0, 10) is None
     assert world.watchers.peek("s", 1, 10) is None
     world.rung(ring(3))
     assert world.watchers.peek("s", 1, 10) is None
     assert world.watchers.peek("s", 2, 10) == [entry(3)]
+
+
+async def test_a_part_of_what_a_wake_was_for_is_not_all_of_it(world: World) -> None:
+    """A reader is woken once: given what its bell brought, it would wait for ever for the rest."""
+    wakes = world.watched()
+    world.rung(ring(1))
+    assert world.watchers.peek("s", 0, 10) == [entry(1)]
+    world.rung(ring(2), bare_ring(stream="s", epoch=EPOCH, offset="19"))
+    assert (wakes.count, world.watchers.peek("s", 1, 100)) == (2, None)
+    world.rung(ring(20))
+    assert world.watchers.peek("s", 1, 100) is None
+    assert world.watchers.peek("s", 19, 100) == [entry(20)]
 
 
 async def test_an_entry_that_cannot_be_understood_silences_nobody(world: World) -> None:
