@@ -63,7 +63,17 @@ class _Admitted:
         try:
             await self._app(scope, receive, send)
         finally:
-            permit.release()
+            if _PLACE in scope:
+                permit.release()
+
+
+def keep_place(scope: Scope) -> Callable[[], None]:
+    """Keep a request's place though its application returns; call the result to give it back."""
+    place: tuple[Permit, Callable[[], float]] | None = scope.pop(_PLACE, None)
+    return place[0].release if place is not None else _nothing
+
+
+def _nothing() -> None: ...
 
 
 def claim(scope: Scope, key: KeyIdentity) -> None:

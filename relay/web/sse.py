@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -16,9 +16,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from relay.errors import RelayError
 from relay.logs import get_logger
+from relay.web.admission import keep_place
 from relay.web.fast.http import FastHttp, Framing, stream_in
 from relay.web.fast.keep_alive import KeepAlive
-from relay.web.fast.live_response import LiveResponse
+from relay.web.fast.live_response import Common, LiveResponse
 from relay.web.fast.passes import Passes
 from relay.wire import sse
 
@@ -41,6 +42,10 @@ SSE_HEADERS: Mapping[str, str] = {
 }
 
 
+def _no_words(_: RelayError) -> bytes:
+    return b""
+
+
 def stream_prelude(stream_id: str) -> bytes:
     """The first bytes of every device stream: it names itself, in a comment."""
     return sse.comment(f"stream {stream_id}")
@@ -49,22 +54,38 @@ def stream_prelude(stream_id: str) -> bytes:
 class Responder:
     """Writes subscriptions as responses, and can end them all when the relay goes away."""
 
-    __slots__ = ("_drain_s", "_framing", "_idle", "_keep_alive", "_keepalive_s", "_open", "_passes")
+    __slots__ = (
+        "_common", "_drain_s", "_framing", "_idle", "_keep_alive", "_keepalive_s", "_live", "_open",
+    )  # fmt: skip
 
     def __init__(self, *, keepalive_s: float, drain_s: float, passes: Passes | None = None) -> None:
         self._keepalive_s = keepalive_s
-        self._passes = passes
         self._framing = Framing()
+        self._common = (
+            None
+            if passes is None
+            else Common(
+                passes=passes,
+                framing=self._framing,
+                send_timeout_s=SEND_TIMEOUT_S,
+                max_age_s=STREAM_MAX_AGE_S,
+                closed=self._closed,
+            )
+        )
+        """None: there is no fast path."""
         self._keep_alive: KeepAlive | None = None
         self._drain_s = drain_s
         self._open: set[asyncio.Timeout] = set()
+        """Those whose application waits in `respond`."""
+        self._live: dict[LiveResponse, Callable[[], None]] = {}
+        """Those that write themselves, and what gives their places back."""
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def open_count(self) -> int:
         """How many responses are being written."""
-        return len(self._open)
+        return len(self._open) + len(self._live)
 
     async def idle(self) -> None:
         """Wait until no response is being written."""
@@ -75,6 +96,8 @@ class Responder:
         now = asyncio.get_running_loop().time()
         for limit in self._open:
             limit.reschedule(now)
+        for live in tuple(self._live):
+            live.let_go()
 
     async def respond(
         self,
@@ -86,24 +109,24 @@ class Responder:
         prelude: bytes,
         headers: Mapping[str, str],
         lead: bytes = b"",
-        failure: Callable[[RelayError], bytes] = lambda _: b"",
+        failure: Callable[[RelayError], bytes] = _no_words,
     ) -> None:
         """Write the subscription until it ends, the device leaves, or a limit is reached.
 
-        Closes the subscription in every case. That is done here and not in the generator,
-        whose `finally` never runs where the device left before its first byte. `lead` are lines
-        of the first event. `failure` makes the last words where the log cannot be read any more.
+        On the fast path it returns before that, and the response goes on by itself. Closes the
+        subscription in every case. That is done here and not in the generator, whose `finally`
+        never runs where the device left before its first byte. `lead` are lines of the first
+        event. `failure` makes the last words where the log cannot be read any more.
         """
-        limit: asyncio.Timeout | None = None
-        stream = stream_in(scope) if self._passes is not None else None
+        stream = stream_in(scope) if self._common is not None else None
+        goes_on = False
         try:
-            async with asyncio.timeout(STREAM_MAX_AGE_S) as limit:
-                self._open.add(limit)
-                self._idle.clear()
+            async with self._limited() as limit:
                 if stream is not None:
-                    await self._write_live(
-                        stream, subscription, send, prelude, headers, lead, failure
-                    )
+                    limit.reschedule(asyncio.get_running_loop().time() + SEND_TIMEOUT_S)
+                    await send(_head({**EVENT_STREAM, **SSE_HEADERS, **headers}))
+                    await send({"type": "http.response.body", "body": prelude, "more_body": True})
+                    goes_on = self._go_live(stream, subscription, scope, lead, failure)
                 else:
                     response = EventSourceResponse(
                         _body(subscription, prelude, lead, failure),
@@ -122,48 +145,48 @@ class Responder:
                 stream.cut()
                 await _gone(receive)
         finally:
-            if limit is not None:
-                self._open.discard(limit)
-            if not self._open:
-                self._idle.set()
-            subscription.close()
+            if not goes_on:
+                subscription.close()
 
-    async def _write_live(
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[asyncio.Timeout]:
+        """Whatever happens within can be ended, and is not idle."""
+        async with asyncio.timeout(STREAM_MAX_AGE_S) as limit:
+            self._open.add(limit)
+            self._idle.clear()
+            try:
+                yield limit
+            finally:
+                self._open.discard(limit)
+                self._note_idle()
+
+    def _go_live(
         self,
         stream: FastHttp,
         subscription: Subscription,
-        send: Send,
-        prelude: bytes,
-        headers: Mapping[str, str],
+        scope: Scope,
         lead: bytes,
         failure: Callable[[RelayError], bytes],
-    ) -> None:
-        """The same response, without a task that waits for each of its events."""
-        # Nothing that is not needed later is named here: a quiet reader would keep it in memory.
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await send(_head({**EVENT_STREAM, **SSE_HEADERS, **headers}))
-            await send({"type": "http.response.body", "body": prelude, "more_body": True})
-        assert self._passes is not None
-        live = LiveResponse(
-            subscription,
-            stream,
-            passes=self._passes,
-            framing=self._framing,
-            lead=lead,
-            send_timeout_s=SEND_TIMEOUT_S,
-        )
-        quiet_no_more = self._keeping_alive().add(live)
-        last = b""
-        try:
-            if not stream.claim(live) or not await live.ended():
-                return
-        except RelayError as error:
-            last = _cut_off(subscription, error, failure)
-        finally:
-            quiet_no_more()
-            live.close()
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await send({"type": "http.response.body", "body": last, "more_body": False})
+    ) -> bool:
+        """Let a response go on without a task; False where its device is gone already."""
+        assert self._common is not None
+        live = LiveResponse(subscription, stream, self._common, lead=lead, failure=failure)
+        if not stream.claim(live):
+            return False
+        self._live[live] = keep_place(scope)
+        self._keeping_alive().add(live)
+        live.begin()
+        return True
+
+    def _closed(self, live: LiveResponse) -> None:
+        self._keeping_alive().remove(live)
+        give_place_back = self._live.pop(live)
+        give_place_back()
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._open and not self._live:
+            self._idle.set()
 
     def _keeping_alive(self) -> KeepAlive:
         if self._keep_alive is None:

@@ -38,18 +38,17 @@ class KeepAlive:
         self._at = 0
         self._timer: Timer | None = None
 
-    def add(self, stream: Quiet) -> Callable[[], None]:
-        """Begin to ask this stream; returns what ends it."""
+    def add(self, stream: Quiet) -> None:
+        """Begin to ask this stream."""
         # Its turn comes half of the time from now.
-        slot = self._slots[self._at]
-        slot.add(stream)
+        self._slots[self._at].add(stream)
         if self._timer is None:
             self._timer = self._call_later(self._step_s, self._turn)
 
-        def remove() -> None:
+    def remove(self, stream: Quiet) -> None:
+        """Ask it no more. Idempotent."""
+        for slot in self._slots:
             slot.discard(stream)
-
-        return remove
 
     def _turn(self) -> None:
         self._at = (self._at + 1) % SLOTS

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relay.errors import RelayError
+from relay.logs import get_logger
 from relay.node.subscriber import READ_ENTRIES_MAX, Batch
 from relay.web.fast.http import Framing, Stream
 from relay.web.fast.passes import Passes
@@ -14,77 +17,92 @@ from relay.web.fast.passes import Passes
 if TYPE_CHECKING:
     from relay.node.subscriber import Subscription
 
+_logger = get_logger(__name__)
+
+
+class _DeviceGone(Exception):
+    """There is nobody to write to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all responses of one responder have in common."""
+
+    passes: Passes
+    framing: Framing
+    send_timeout_s: float
+    """A device that takes nothing of what was written for so long is let go."""
+    max_age_s: float
+    """And so is one that has read for so long, as soon as it is asked to be kept alive."""
+    closed: Callable[[LiveResponse], None]
+    """Told once of each that has ended."""
+
 
 class LiveResponse:
-    """A `StreamUser`: one reader of one stream.
+    """A `StreamUser`: one reader of one stream, from its claim to its end.
 
-    It ends (see `ended`) when the stream has, when the device is gone, or with an error where the
-    log cannot be read, or where the device takes nothing of what was written for
-    `send_timeout_s`. `lead` are lines of the first event.
+    It ends by itself: with the stream, with the device, with an error where the log cannot be read
+    (`failure` makes the last words), when it is too old, or where the device is too slow. Then the
+    subscription is closed. `lead` are lines of the first event.
     """
 
     __slots__ = (
-        "_done",
-        "_due",
+        "_common",
+        "_failure",
         "_fetching",
-        "_framing",
+        "_is_due",
+        "_is_ending",
+        "_is_open",
         "_is_quiet",
         "_lead",
         "_loop",
         "_missed",
-        "_passes",
-        "_send_timeout_s",
         "_stream",
         "_subscription",
         "_timer",
+        "_until",
     )
 
     def __init__(
         self,
         subscription: Subscription,
         stream: Stream,
+        common: Common,
         *,
-        passes: Passes,
-        framing: Framing,
         lead: bytes,
-        send_timeout_s: float,
+        failure: Callable[[RelayError], bytes],
     ) -> None:
         self._subscription = subscription
         self._stream = stream
-        self._passes = passes
-        self._framing = framing
+        self._common = common
         self._lead = lead
-        self._send_timeout_s = send_timeout_s
+        self._failure = failure
         self._loop = asyncio.get_running_loop()
-        self._done: asyncio.Future[bool] = self._loop.create_future()
+        self._until = self._loop.time() + common.max_age_s
         self._fetching: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = False
+        self._is_due = False
+        self._is_open = True
+        self._is_ending = False
+        """Whether all is written, and the socket has not taken it yet."""
         self._missed = False
         """Whether there was news while a batch was fetched."""
         self._is_quiet = False
-        subscription.on_news = self._news
+
+    def begin(self) -> None:
+        """Write what is there, and from now on what comes."""
+        self._subscription.on_news = self._news
         self._news()
 
-    async def ended(self) -> bool:
-        """Wait for the end; returns whether the device is still there.
-
-        Raises `RelayError` where the log cannot be read, `TimeoutError` where the device is slow.
-        """
-        return await self._done
-
-    def close(self) -> None:
-        """Write nothing more."""
-        if not self._done.cancel() and not self._done.cancelled():
-            self._done.exception()  # known to whoever waited for it, or of no use to anybody
-        if self._fetching is not None:
-            self._fetching.cancel()
-        self._stop_waiting()
-        self._stream.release()
+    def let_go(self) -> None:
+        """Cut it: whoever reads can come back by position."""
+        self._end(TimeoutError())
 
     def keep_alive(self, comment: bytes) -> None:
         """See `Quiet.keep_alive`."""
-        if self._is_quiet and not self._stream.is_full and not self._done.done():
+        if self._loop.time() >= self._until:
+            self.let_go()
+        elif self._is_quiet and not self._stream.is_full and self._is_open:
             self._stream.write(comment)
             self._is_quiet = False
         else:
@@ -95,39 +113,41 @@ class LiveResponse:
     def may_write(self) -> None:
         """See `StreamUser.may_write`."""
         self._stop_waiting()
-        self._news()
+        if self._is_ending:
+            self._end()
+        else:
+            self._news()
 
     def must_wait(self) -> None:
         """See `StreamUser.must_wait`."""
         if self._timer is None:
-            self._timer = self._loop.call_later(self._send_timeout_s, self._too_slow)
+            self._timer = self._loop.call_later(self._common.send_timeout_s, self.let_go)
 
     def lost(self) -> None:
         """See `StreamUser.lost`."""
-        if not self._done.done():
-            self._done.set_result(False)
+        self._end(_DeviceGone())
 
     # --- from the log -------------------------------------------------------------------------
 
     def _news(self) -> None:
-        if not self._due:
-            self._due = True
-            self._passes.soon(self._flush)
+        if not self._is_due:
+            self._is_due = True
+            self._common.passes.soon(self._flush)
 
     def _flush(self) -> None:
-        self._due = False
+        self._is_due = False
         if self._fetching is not None:
             self._missed = True
             return
-        if self._stream.is_full or self._done.done():
+        if self._stream.is_full or not self._is_open or self._is_ending:
             return
         try:
             batch = self._subscription.poll()
             if isinstance(batch, Batch):
                 self._write(batch)
                 return
-        except Exception as error:  # noqa: BLE001 - `ended` raises it: the response has to end
-            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: the response has to end
+            self._end(error)
             return
         if batch is not None:
             self._fetching = self._loop.create_task(self._fetch(batch), context=Context())
@@ -135,10 +155,10 @@ class LiveResponse:
     async def _fetch(self, fetched: Awaitable[Batch | None]) -> None:
         try:
             batch = await fetched
-            if batch is not None and not self._done.done():
+            if batch is not None and self._is_open:
                 self._write(batch)
         except Exception as error:  # noqa: BLE001 - as above
-            self._fail(error)
+            self._end(error)
         finally:
             self._fetching = None
             if self._missed:
@@ -151,19 +171,46 @@ class LiveResponse:
             if self._lead:
                 data, self._lead = self._lead + data, b""
             self._is_quiet = False
-            self._stream.write(self._framing.chunk_of(data))
+            self._stream.write(self._common.framing.chunk_of(data))
         self._subscription.delivered(batch)
         if batch.ended:
-            self._done.set_result(True)
+            self._is_ending = True
+            if not self._stream.is_full:
+                self._end()
         elif len(batch.entries) >= READ_ENTRIES_MAX:
             self._news()
 
-    def _too_slow(self) -> None:
-        self._fail(TimeoutError())
+    # --- the end --------------------------------------------------------------------------------
 
-    def _fail(self, error: Exception) -> None:
-        if not self._done.done():
-            self._done.set_exception(error)
+    def _end(self, error: Exception | None = None) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._fetching is not None and self._fetching is not asyncio.current_task():
+            self._fetching.cancel()
+        self._stop_waiting()
+        try:
+            self._finish(error)
+        finally:
+            self._subscription.close()
+            self._common.closed(self)
+
+    def _finish(self, error: Exception | None) -> None:
+        names = self._subscription.view.names
+        match error:
+            case None:
+                self._stream.finish(b"")
+            case _DeviceGone():
+                pass
+            case TimeoutError():
+                _logger.info("device_let_go", **names)
+                self._stream.cut()
+            case RelayError():
+                _logger.warning("device_cut_off", **names, reason=type(error).__name__)
+                self._stream.finish(self._failure(error))
+            case _:
+                _logger.error("response_failed", **names, exc_info=error)
+                self._stream.cut()
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

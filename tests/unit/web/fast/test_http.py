@@ -48,7 +48,6 @@ class App:
     def __init__(self) -> None:
         self.streams: list[FastHttp | None] = []
         self.user = User()
-        self.go_on = asyncio.Event()
         self.claimed: list[bool] = []
         self.requests = 0
 
@@ -59,13 +58,10 @@ class App:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         if stream is None:
-            await send({"type": "http.response.body", "body": b"plain", "more_body": True})
-        else:
-            self.claimed.append(stream.claim(self.user))
-            stream.write(Framing().chunk_of(b"straight"))
-            await self.go_on.wait()
-            stream.release()
-        await send({"type": "http.response.body", "body": b"last", "more_body": False})
+            await send({"type": "http.response.body", "body": b"plainlast", "more_body": False})
+            return
+        self.claimed.append(stream.claim(self.user))
+        stream.write(Framing().chunk_of(b"straight"))
 
 
 @asynccontextmanager
@@ -88,7 +84,6 @@ async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
             writer.transport.abort()
     finally:
         server.close()
-        app.go_on.set()
         for task in list(state.tasks):
             task.cancel()
         await eventually(lambda: not state.tasks)
@@ -125,7 +120,9 @@ async def test_what_is_written_straight_stands_between_what_goes_by_asgi() -> No
             assert head.startswith(b"HTTP/1.1 200 OK\r\n")
             assert b"transfer-encoding: chunked" in head.lower()
             assert await reader.readexactly(23) == b"5\r\nfirst\r\n8\r\nstraight\r\n"
-            app.go_on.set()
+            stream = app.streams[-1]
+            assert stream is not None
+            stream.finish(b"last")
             assert await reader.readexactly(14) == b"4\r\nlast\r\n0\r\n\r\n"
     assert (app.requests, app.claimed) == (2, [True, True])
     assert app.user.told == []
@@ -160,7 +157,7 @@ async def test_a_client_that_is_gone_is_told_to_the_user() -> None:
         stream = app.streams[0]
         assert stream is not None
         assert not stream.claim(app.user)
-        app.go_on.set()
+        stream.finish(b"late")
         await asyncio.sleep(0)
     assert app.user.told == ["lost"]
 

@@ -133,13 +133,15 @@ def test_streams_that_are_opened_one_after_the_other_have_their_turns_apart(
 def test_the_timer_ends_with_the_last_stream_and_begins_with_the_next(timers: Timers) -> None:
     """A relay without devices does nothing."""
     keep = KeepAlive(COMMENT, every_s=EVERY_S, call_later=timers.call_later)
-    remove = keep.add(Stream(timers))
+    first, second = Stream(timers), Stream(timers)
+    keep.add(first)
     assert len(timers.heap) == 1
-    keep.add(Stream(timers))()
+    keep.add(second)
+    keep.remove(second)
     timers.run_until(3.0)
     assert len(timers.heap) == 1
-    remove()
-    remove()
+    keep.remove(first)
+    keep.remove(first)
     timers.run_until(timers.now + EVERY_S)
     assert timers.heap == []
     stream = Stream(timers)
@@ -152,9 +154,9 @@ def test_a_stream_that_was_removed_is_asked_no_more(timers: Timers) -> None:
     """Also where others go on."""
     keep = KeepAlive(COMMENT, every_s=EVERY_S, call_later=timers.call_later)
     gone, there = Stream(timers), Stream(timers)
-    remove = keep.add(gone)
+    keep.add(gone)
     keep.add(there)
-    remove()
+    keep.remove(gone)
     timers.run_until(2 * EVERY_S + 0.1)
     assert (len(gone.comments), len(there.comments)) == (0, 2)
 
@@ -169,10 +171,11 @@ def test_the_failure_of_one_stream_does_not_end_the_comments_of_the_others(
             raise RuntimeError
 
     keep = KeepAlive(COMMENT, every_s=EVERY_S, call_later=timers.call_later)
-    remove = keep.add(Buggy(timers))
+    buggy = Buggy(timers)
+    keep.add(buggy)
     with pytest.raises(RuntimeError):
         timers.run_until(EVERY_S)
-    remove()
+    keep.remove(buggy)
     stream = Stream(timers)
     keep.add(stream)
     timers.run_until(timers.now + EVERY_S + 1.0)

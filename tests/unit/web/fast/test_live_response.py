@@ -8,14 +8,16 @@ from typing import cast
 
 import pytest
 
+from relay.devices.base import StreamView
 from relay.errors import BrokerUnavailable
 from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Subscription
 from relay.protocol.events import Entry
 from relay.web.fast.http import Framing
-from relay.web.fast.live_response import LiveResponse
+from relay.web.fast.live_response import Common, LiveResponse
 from relay.web.fast.passes import Passes
 
 COMMENT = b"(keep-alive)"
+VIEW = StreamView("s1", "e", "c", "a", "en")
 
 
 class FakeStream:
@@ -26,7 +28,8 @@ class FakeStream:
         self.written: list[bytes] = []
         self.fills_at = 1_000_000
         self.user: LiveResponse | None = None
-        self.released = 0
+        self.finished: list[bytes] = []
+        self.cuts = 0
 
     def write(self, framed: bytes) -> None:
         """Note it, and fill up."""
@@ -36,13 +39,13 @@ class FakeStream:
             assert self.user is not None
             self.user.must_wait()
 
-    def release(self) -> None:
+    def finish(self, last: bytes) -> None:
         """Note it."""
-        self.released += 1
+        self.finished.append(last)
 
     def cut(self) -> None:
-        """Not its own to do."""
-        raise AssertionError
+        """Note it."""
+        self.cuts += 1
 
 
 class FakeLog:
@@ -53,6 +56,12 @@ class FakeLog:
         self.polls: list[Batch | Exception | Awaitable[Batch | None]] = []
         self.polled = 0
         self.delivered_offsets: list[int] = []
+        self.closed = 0
+        self.view = VIEW
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed += 1
 
     def poll(self) -> Awaitable[Batch | None] | Batch | None:
         """The next."""
@@ -77,17 +86,37 @@ class FakeLog:
 class Stage:
     """A response that was just begun."""
 
-    def __init__(self, lead: bytes = b"", send_timeout_s: float = 0.01) -> None:
+    def __init__(
+        self, lead: bytes = b"", send_timeout_s: float = 0.01, max_age_s: float = 60.0
+    ) -> None:
         self.log, self.stream = FakeLog(), FakeStream()
+        self.ended = asyncio.Event()
+        self.closed: list[LiveResponse] = []
+        self.common = Common(
+            passes=Passes(asyncio.get_running_loop().call_soon),
+            framing=Framing(),
+            send_timeout_s=send_timeout_s,
+            max_age_s=max_age_s,
+            closed=self._closed,
+        )
         self.live = LiveResponse(
             cast("Subscription", self.log),
             self.stream,
-            passes=Passes(asyncio.get_running_loop().call_soon),
-            framing=Framing(),
+            self.common,
             lead=lead,
-            send_timeout_s=send_timeout_s,
+            failure=lambda error: type(error).__name__.encode(),
         )
         self.stream.user = self.live
+        self.live.begin()
+
+    def _closed(self, live: LiveResponse) -> None:
+        self.closed.append(live)
+        self.ended.set()
+
+    def ended_once(self) -> tuple[list[bytes], int]:
+        """Return the last words and the cuts of a response that has ended, and that only once."""
+        assert (self.closed, self.log.closed) == ([self.live], 1)
+        return self.stream.finished, self.stream.cuts
 
     @property
     def body(self) -> bytes:
@@ -117,7 +146,7 @@ async def test_what_is_there_is_written_without_any_news() -> None:
     stage.log.polls.append(batch(b"a", 1))
     await turn()
     assert stage.stream.written == [b"1\r\na\r\n"]
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_news_of_one_pass_is_one_write() -> None:
@@ -131,7 +160,7 @@ async def test_news_of_one_pass_is_one_write() -> None:
     await turn()
     assert (stage.body, stage.log.polled - polled) == (b"abc", 1)
     assert stage.log.delivered_offsets == [3]
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_a_batch_that_nothing_is_shown_of_is_delivered_and_not_written() -> None:
@@ -140,7 +169,7 @@ async def test_a_batch_that_nothing_is_shown_of_is_delivered_and_not_written() -
     stage.log.grow(batch(b"", 1))
     await turn()
     assert (stage.stream.written, stage.log.delivered_offsets) == ([], [1])
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_the_lead_stands_before_the_first_event_only() -> None:
@@ -153,7 +182,7 @@ async def test_the_lead_stands_before_the_first_event_only() -> None:
     stage.log.grow(batch(b"b", 3))
     await turn()
     assert stage.body == b"retry|ab"
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_a_slow_reader_is_written_nothing_until_it_has_caught_up() -> None:
@@ -170,7 +199,7 @@ async def test_a_slow_reader_is_written_nothing_until_it_has_caught_up() -> None
     stage.live.may_write()
     await turn()
     assert stage.body == b"abc"
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_a_reader_that_takes_nothing_for_too_long_is_let_go() -> None:
@@ -178,9 +207,9 @@ async def test_a_reader_that_takes_nothing_for_too_long_is_let_go() -> None:
     stage = Stage()
     stage.stream.fills_at = 1
     stage.log.grow(batch(b"a", 1))
-    with pytest.raises(TimeoutError):
-        await stage.live.ended()
-    stage.live.close()
+    await stage.ended.wait()
+    assert stage.ended_once() == ([], 1)
+    stage.live.lost()
 
 
 async def test_a_reader_that_takes_something_in_time_is_not_let_go() -> None:
@@ -192,10 +221,10 @@ async def test_a_reader_that_takes_something_in_time_is_not_let_go() -> None:
     began = loop.time()
     await asyncio.sleep(0.03)
     stage.live.must_wait()
-    with pytest.raises(TimeoutError):
-        await stage.live.ended()
+    await stage.ended.wait()
+    assert stage.ended_once() == ([], 1)
     assert loop.time() - began >= 0.079
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_news_during_a_fetch_is_not_missed() -> None:
@@ -212,7 +241,7 @@ async def test_news_during_a_fetch_is_not_missed() -> None:
     await turn()
     await turn()
     assert stage.body == b"ab"
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_a_fetch_that_finds_nothing_ends_without_another() -> None:
@@ -226,13 +255,18 @@ async def test_a_fetch_that_finds_nothing_ends_without_another() -> None:
     fetched.set_result(None)
     await turn()
     assert stage.log.polled == polled
-    stage.live.close()
+    stage.live.lost()
 
 
-@pytest.mark.parametrize("error", [BrokerUnavailable("away"), RuntimeError("a bug")])
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [(BrokerUnavailable("away"), ([b"BrokerUnavailable"], 0)), (RuntimeError("a bug"), ([], 1))],
+)
 @pytest.mark.parametrize("later", [False, True])
-async def test_an_error_of_the_log_ends_the_response(error: Exception, *, later: bool) -> None:
-    """Whatever it is, and whether the log says so at once or when it was asked."""
+async def test_an_error_of_the_log_ends_the_response(
+    error: Exception, ended: tuple[list[bytes], int], *, later: bool
+) -> None:
+    """With words for the device, or in the middle where it is a bug; at once, or when fetched."""
     stage = Stage()
     if later:
         fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
@@ -240,12 +274,12 @@ async def test_an_error_of_the_log_ends_the_response(error: Exception, *, later:
         stage.log.grow(fetched)
     else:
         stage.log.grow(error)
-    with pytest.raises(type(error)):
-        await stage.live.ended()
+    await stage.ended.wait()
+    assert stage.ended_once() == ended
     stage.log.grow(batch(b"a", 1))
     await turn()
     assert stage.body == b""
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_the_end_of_the_stream_ends_the_response() -> None:
@@ -254,9 +288,10 @@ async def test_the_end_of_the_stream_ends_the_response() -> None:
     stage.log.grow(batch(b"a", 1), batch(b"b", 2, ended=True))
     await turn()
     stage.log.on_news()
-    assert await stage.live.ended()
+    await turn()
+    assert stage.ended_once() == ([b""], 0)
     assert (stage.body, stage.log.delivered_offsets) == (b"ab", [1, 2])
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_a_device_that_is_gone_ends_the_response() -> None:
@@ -267,9 +302,9 @@ async def test_a_device_that_is_gone_ends_the_response() -> None:
     stage.live.lost()
     stage.log.grow(batch(b"a", 1))
     await turn()
-    assert not await stage.live.ended()
+    assert stage.ended_once() == ([], 0)
     assert (stage.body, stage.log.delivered_offsets) == (b"", [])
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_what_is_more_than_one_read_takes_is_read_on_without_news() -> None:
@@ -280,35 +315,49 @@ async def test_what_is_more_than_one_read_takes_is_read_on_without_news() -> Non
     )
     await turn()
     assert stage.body == b"ab"
-    stage.live.close()
+    stage.live.lost()
 
 
-async def test_closing_ends_everything_and_may_be_done_twice() -> None:
-    """What is under way is cancelled, its timer too, and the socket is given back."""
+async def test_a_response_that_is_let_go_leaves_nothing_behind() -> None:
+    """What is under way is cancelled, its timer too, and the socket is cut, once."""
     stage = Stage()
     fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
     stage.log.grow(fetched)
     await turn()
     stage.live.must_wait()
-    stage.live.close()
-    stage.live.close()
+    stage.live.let_go()
+    stage.live.let_go()
     await turn()
     assert fetched.cancelled()
-    assert stage.stream.released == 2
     await asyncio.sleep(0.02)
     stage.log.grow(batch(b"a", 1))
     stage.live.keep_alive(COMMENT)
     stage.live.keep_alive(COMMENT)
     await turn()
     assert stage.body == b""
+    assert stage.ended_once() == ([], 1)
 
 
-async def test_a_failure_that_nobody_waited_for_is_no_noise() -> None:
-    """The device left in the same moment: no "exception was never retrieved"."""
-    stage = Stage()
-    stage.log.grow(BrokerUnavailable("away"))
+async def test_a_full_socket_has_its_time_for_the_end_too() -> None:
+    """The body is ended once all of it is passed on; until then it is a slow reader's."""
+    stage = Stage(send_timeout_s=30.0)
+    stage.stream.fills_at = 1
+    stage.log.grow(batch(b"a", 1, ended=True))
     await turn()
-    stage.live.close()
+    assert (stage.stream.finished, stage.closed) == ([], [])
+    stage.log.on_news()
+    await turn()
+    stage.stream.is_full = False
+    stage.live.may_write()
+    assert stage.ended_once() == ([b""], 0)
+
+
+async def test_a_response_has_an_age_at_which_it_is_let_go() -> None:
+    """Asked when it is to be kept alive: a half-open device must not stay for ever."""
+    stage = Stage(max_age_s=0.0)
+    await turn()
+    stage.live.keep_alive(COMMENT)
+    assert stage.ended_once() == ([], 1)
 
 
 async def test_a_comment_is_written_only_where_nothing_was_written_since_it_was_asked_last() -> (
@@ -325,7 +374,7 @@ async def test_a_comment_is_written_only_where_nothing_was_written_since_it_was_
         stage.live.keep_alive(COMMENT)
         asked.append(len(stage.stream.written) - before)
     assert asked == [0, 0, 1, 0, 1, 0]
-    stage.live.close()
+    stage.live.lost()
 
 
 async def test_a_full_socket_is_given_no_comment() -> None:
@@ -338,4 +387,4 @@ async def test_a_full_socket_is_given_no_comment() -> None:
     stage.stream.is_full = False
     stage.live.keep_alive(COMMENT)
     assert stage.stream.written == [COMMENT]
-    stage.live.close()
+    stage.live.lost()
