@@ -108,9 +108,11 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         closing.push_async_callback(janitor.stop)
         closing.push_async_callback(node.drain)
         callers = Callers()
+        directory = StoreDirectory(store, for_s=settings.revocation_seconds, now=clock.now)
         revocations = Revocations(
             store,
-            (node.keyed_streams, callers),
+            # The directory first: who asks again because a stream has ended is to be refused.
+            (directory, node.keyed_streams, callers),
             every_s=settings.revocation_seconds,
             now=clock.now,
         )
@@ -134,7 +136,9 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
             LiveFeed(node.live),
             Door(allowance_of(settings), node.metrics.limited),
         )
-        relay.app.router.routes.extend(_routes(relay, settings, clock, callers, broker, passes))
+        relay.app.router.routes.extend(
+            _routes(relay, settings, clock, directory, callers, broker, passes)
+        )
         for part in (tracer, janitor, revocations, lag):
             part.start()
         yield relay
@@ -144,6 +148,7 @@ def _routes(
     relay: Relay,
     settings: Settings,
     clock: Clock,
+    directory: StoreDirectory,
     callers: Callers,
     broker: OpenBroker,
     passes: Passes | None,
@@ -154,7 +159,6 @@ def _routes(
         photo_reader(settings.binding_photo),
         now=clock.now,
     )
-    directory = StoreDirectory(store)
     restricted = relay.revocations.check
     return [
         *web_routes(node, directory, relay.responder, settings, clock, binding, callers, passes),

@@ -258,7 +258,8 @@ class Settings:
     )
     revocation_seconds: float = _setting(
         2.0,
-        "How often the database is asked whether what is in use was revoked.",
+        "How often the database is asked whether what is in use was revoked, and how long a key "
+        "that was looked up is remembered.",
         "s",
         at_least=0.1,
         at_most=4,

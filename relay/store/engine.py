@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, event
@@ -45,10 +46,11 @@ class Database:
     `command_timeout_s` is for PostgreSQL; None is `COMMAND_TIMEOUT_S`.
     """
 
-    __slots__ = ("engine", "url")
+    __slots__ = ("_writes", "engine", "url")
 
     def __init__(self, url: str, *, command_timeout_s: float | None = None) -> None:
         self.url = database_url(url)
+        self._writes = 0
         self.engine = _engine(self.url, command_timeout_s or COMMAND_TIMEOUT_S)
 
     @property
@@ -74,10 +76,30 @@ class Database:
         its first write, and if another writer committed since it first read, it fails without
         waiting. Raises `StoreError` for everything that goes wrong with the database.
         """
-        with database_errors():
-            engine = writing(self.engine)
-            async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
-                yield session
+        engine = writing(self.engine)
+        try:
+            with database_errors():
+                async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+                    yield session
+        finally:
+            # Also where it failed: nobody knows whether it was committed.
+            self._writes += 1
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Another value once something was written: what was read before may be wrong by now.
+
+        By this object (but for traces), and on SQLite by anybody: whoever commits, the command
+        line too, writes into the log beside the file. Nothing tells what others wrote on a server.
+        """
+        path = self.url.database
+        if not self.is_sqlite or not path:
+            return (self._writes,)
+        try:
+            log = Path(f"{path}-wal").stat()
+        except OSError:  # it is not there yet, or this is no file
+            return (self._writes,)
+        return self._writes, log.st_mtime_ns, log.st_size
 
     async def check(self) -> None:
         """Raise `StoreError` where a SQLite file cannot be opened at all.

@@ -124,8 +124,17 @@ class Store:
         async with self._database.read() as session:
             found = await access_keys.by_key(session, key)
         if found is not None and found.id is not None:
-            self._used[found.id] = self._clock.now()
+            self.access_key_used(found.id)
         return found
+
+    def access_key_used(self, key_id: int) -> None:
+        """Record the use of a key that was looked up before."""
+        self._used[key_id] = self._clock.now()
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Another value once something was written; see `Database.version`."""
+        return self._database.version
 
     async def access_keys(self) -> list[AccessKey]:
         """Return all access keys, oldest first, those that were revoked too."""

@@ -245,3 +245,32 @@ async def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
 def rights_of(folder: Path, stem: str) -> set[int]:
     """Who may do what with a database's file and with those beside it."""
     return {file.stat().st_mode & 0o777 for file in folder.glob(f"{stem}*")}
+
+
+async def test_whoever_writes_makes_another_version_and_who_reads_does_not(
+    database: Database, url: str
+) -> None:
+    """This object, also where it fails, and another one as another process has it."""
+    seen = [database.version]
+    async with database.read() as session:
+        await (await session.connection()).execute(text("SELECT count(*) FROM bots"))
+    assert database.version == seen[-1]
+    async with database.write():
+        pass
+    seen.append(database.version)
+    with pytest.raises(KeyError):
+        async with database.write():
+            raise KeyError
+    seen.append(database.version)
+    elsewhere = Database(url)
+    async with elsewhere.write() as session:
+        session.add(token("a"))
+    await elsewhere.close()
+    seen.append(database.version)
+    assert len(set(seen)) == 4
+
+
+def test_a_database_that_is_no_file_has_versions_of_its_own_writes() -> None:
+    """What others write into a server is not seen."""
+    assert Database("postgresql://a@127.0.0.1/b").version == (0,)
+    assert Database("sqlite://").version == (0,)
