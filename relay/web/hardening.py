@@ -31,6 +31,7 @@ from relay.limits.door import Door
 from relay.limits.refusal import Refusal
 from relay.web.answers import json_error
 from relay.web.portions import Portions
+from relay.web.unfinished import cutting
 
 HEAD_BYTES_MAX = 32_768
 """A request line and its headers. Ours have some 500 bytes, those behind proxies some 4,000."""
@@ -132,6 +133,7 @@ class HardenedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected: from now on it has so long to say what it wants."""
         super().connection_made(transport)
+        self.app = cutting(self.app, self)
         self.conn = self._chunks = _ChunkCounter(
             h11.SERVER, self.config.h11_max_incomplete_event_size or HEAD_BYTES_MAX
         )
