@@ -132,7 +132,7 @@ class Responder:
                         _body(subscription, prelude, lead, failure),
                         headers={**SSE_HEADERS, **headers},
                         ping=self._keepalive_s,
-                        ping_message_factory=_keepalive,
+                        ping_message_factory=_KeepAliveComment,
                         sep="\n",
                         send_timeout=SEND_TIMEOUT_S,
                         shutdown_grace_period=self._drain_s,
@@ -190,7 +190,7 @@ class Responder:
 
     def _keeping_alive(self) -> KeepAlive:
         if self._keep_alive is None:
-            comment = self._framing.chunk_of(_keepalive().encode())
+            comment = self._framing.chunk_of(_KeepAliveComment().encode())
             call_later = asyncio.get_running_loop().call_later
             self._keep_alive = KeepAlive(comment, every_s=self._keepalive_s, call_later=call_later)
         return self._keep_alive
@@ -239,6 +239,12 @@ async def _body(
             return
 
 
-def _keepalive() -> ServerSentEvent:
-    # A comment, never an event: an id on it would move the cursor past events not yet sent.
-    return ServerSentEvent(comment="keep-alive", sep="\n")
+class _KeepAliveComment(ServerSentEvent):
+    """A comment, never an event: an id on it would move the cursor past events not yet sent.
+
+    No blank line ends it: behind an event with an id httpx-sse (0.4) makes an empty event of that.
+    """
+
+    def encode(self) -> bytes:
+        """See `ServerSentEvent`."""
+        return b": keep-alive\n"

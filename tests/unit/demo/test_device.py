@@ -48,7 +48,7 @@ async def hear(answer: str) -> list[str | None]:
 
 async def test_every_piece_of_text_is_told_as_it_comes() -> None:
     """Comments are not; the last thing told is the end."""
-    pieces = message("今") + ": keep-alive\n\n" + message(" ") + message("", finish=True) + DONE
+    pieces = message("今") + ": keep-alive\n" + message(" ") + message("", finish=True) + DONE
     assert await hear(OK + ": stream s-1\n\n" + pieces) == ["今", " ", None]
 
 

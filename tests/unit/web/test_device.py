@@ -68,7 +68,7 @@ async def test_a_silent_stream_is_kept_alive_by_comments() -> None:
     ):
         parts = response.aiter_text()
         assert (await anext(parts)).startswith(": stream ")
-        assert await anext(parts) == ": keep-alive\n\n"
+        assert await anext(parts) == ": keep-alive\n"
 
 
 async def test_a_bot_that_is_offline_is_answered_at_once(web: Served) -> None:

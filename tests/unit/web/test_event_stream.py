@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 
+import httpx
 import pytest
+from httpx_sse import EventSource
 
 from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import Cable, Served, answer, eventually, serving
@@ -180,6 +184,37 @@ async def test_a_reader_that_resumes_in_mid_stream_sees_the_rest_live(web: Serve
             await answer(bot, session_id, "a", "b")
             rest = "".join([part async for part in second.aiter_text()])
     assert [data.get("content") for _, data in events(rest)] == ["b", None]
+
+
+@pytest.mark.parametrize("fast_path", ["off", "on"])
+async def test_a_comment_is_no_event_of_httpx_sse(fast_path: str) -> None:
+    """It takes a blank line for the end of one, whatever stood before it, once it has an id."""
+    async with serving(keepalive_seconds=0.05, fast_path=fast_path) as web, web.bot() as bot:
+        triggered = await web.trigger()
+        session_id, url = triggered["session_id"], triggered["events_url"]
+        await bot.until("execute_command")
+        await bot.perform(type="stream_chunk", session_id=session_id, sequence=0, content="a")
+        seen: list[str] = []
+        commented = asyncio.Event()
+        async with web.http.stream("GET", url) as response:
+
+            async def noting() -> AsyncIterator[bytes]:
+                async for part in response.aiter_bytes():
+                    if b"keep-alive" in part and seen:
+                        commented.set()
+                    yield part
+
+            async def read() -> None:
+                stream = httpx.Response(200, headers=response.headers, content=noting())
+                async for event in EventSource(stream).aiter_sse():
+                    seen.append(event.data)
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(read())
+                await commented.wait()
+                await answer(bot, session_id, "a")
+        assert len(seen) == 2
+        assert "" not in seen
 
 
 async def test_a_head_request_opens_no_stream(web: Served) -> None:
