@@ -115,7 +115,7 @@ class FastWebSocket(HardenedWebSocket):
                     break
                 self._control(user, event)
         if reader.failure is not None and not self.close_sent:
-            self._end(frames.close(reader.failure.code, reader.failure.reason))
+            self._refuse(frames.close(reader.failure.code, reader.failure.reason))
 
     def _control(self, user: SocketUser, event: Control) -> None:
         match event:
@@ -140,6 +140,20 @@ class FastWebSocket(HardenedWebSocket):
         if last:
             self.transport.write(last)
         self.transport.close()
+        self._part()
+
+    def _refuse(self, last: bytes) -> None:
+        """Close, and read on what the peer is still sending, without a look at it.
+
+        To close a socket with something unread resets it, and the peer would lose the last word.
+        """
+        self.stop_keepalive()
+        self.close_sent = True
+        self.transport.write(last)
+        if self.transport.can_write_eof():
+            # Its answer is not looked at either: this is how it knows that it may hang up.
+            self.transport.write_eof()
+        self.resume_reading()
         self._part()
 
     def _part(self) -> None:

@@ -14,12 +14,14 @@ from relay.limits.door import Door
 from relay.server import server_config
 from relay.web.fast import frames
 from relay.web.fast.websocket import FastWebSocket, socket_in
-from tests.unit.web.fakes import eventually
+from relay.web.hardening import AFTER_CLOSE_BYTES_MAX
+from tests.unit.web.fakes import eventually, serving
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+EOF = b"<eof>"
 TEXT, PING, PONG, CLOSE, BINARY = 0x81, 0x89, 0x8A, 0x88, 0x82
 
 
@@ -48,6 +50,12 @@ class Wire(asyncio.Transport):
 
     def abort(self) -> None:
         self.done.append("abort")
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.written += EOF
 
     def is_closing(self) -> bool:
         return bool(self.done)
@@ -236,9 +244,42 @@ async def test_who_breaks_the_rules_is_told_so(stage: Stage) -> None:
     await stage.open()
     stage.say(frame(TEXT, b"a") + frame(0xC1, b"b"))
     assert stage.user.told == [("text", "a"), ("lost", None)]
-    assert stage.wire.written == frames.close(1002, "no extension was negotiated")
-    assert stage.wire.done == ["close"]
+    assert stage.wire.written == frames.close(1002, "no extension was negotiated") + EOF
     await stage.stop()
+
+
+async def test_who_breaks_the_rules_is_read_on_for_a_while(stage: Stage) -> None:
+    """Else the last word would be lost with what is unread. So much, for so long, and unseen."""
+    await stage.open()
+    stage.protocol.pause_reading()
+    stage.say(frame(0xC1, b"b"))
+    written, told = stage.wire.written, list(stage.user.told)
+    assert stage.wire.is_reading()
+    assert stage.wire.done == []
+    stage.say(frame(TEXT, b"c"), frame(PING), frame(CLOSE, b"\x03\xe8"))
+    assert stage.wire.is_reading()
+    stage.say(bytes(AFTER_CLOSE_BYTES_MAX))
+    assert not stage.wire.is_reading()
+    assert (stage.wire.written, stage.user.told) == (written, told)
+    await eventually(lambda: stage.wire.done == ["abort"])
+    await stage.stop()
+
+
+async def test_a_peer_that_says_too_much_reads_why_once_it_has_said_it() -> None:
+    """Over a real socket, which is reset where it is closed with something unread."""
+    async with serving() as web:
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(UPGRADE.replace(b"GET / ", b"GET /cable?sdk_token=token-2 "))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(bytes((TEXT, 0x80 | 127)) + (2**20).to_bytes(8) + bytes(4))
+        for _ in range(25):
+            writer.write(bytes(16_384))
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(5):
+            said = await reader.read()  # to its end
+        writer.close()
+    assert (1009).to_bytes(2) in said
 
 
 async def test_a_flood_of_pings_is_cut_and_answered_no_more(stage: Stage) -> None:
