@@ -31,6 +31,7 @@ from relay.store.store import Store
 from relay.telemetry.extra import open_spans
 from relay.telemetry.sink import SpanSink
 from relay.web.admin.live_feed import LiveFeed
+from relay.web.admission import Paced
 from relay.web.binding.dialogue import BindingDialogue, photo_reader
 from relay.web.callers import Callers
 from relay.web.fast.passes import Passes
@@ -139,6 +140,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         relay.app.router.routes.extend(
             _routes(relay, settings, clock, directory, callers, broker, passes)
         )
+        relay.app.add_middleware(Paced, routes=relay.app.routes)
         for part in (tracer, janitor, revocations, lag):
             part.start()
         yield relay

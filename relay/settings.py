@@ -169,8 +169,9 @@ class Settings:
     )
     requests_per_address: int = _setting(
         2_000,
-        "How many requests and new WebSockets one address may send; more get 429. A burst may "
-        "have 5 s' worth of this and of each rate below.",
+        "How many requests and new WebSockets one address may send, whatever they ask for but "
+        "`/healthz` and `/readyz`; more get 429. A burst may have 5 s' worth of this and of each "
+        "rate below.",
         "per s",
         at_least=0,
     )

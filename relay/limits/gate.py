@@ -81,14 +81,11 @@ class Gate:
 
     def admit(self, kind: Kind, address: str, now: float) -> Permit | Refusal:
         """Give a place to somebody at this address, whoever it is."""
+        refusal = self.pace(kind, address, now)
+        if refusal is not None:
+            return refusal
         network = self._network(address)
         names: dict[str, str | int] = {"address": network}
-        if network and self._requests is not None:
-            wait_s = self._requests.of(network, now).take(1.0, now)
-            if wait_s:
-                return self._refuse(
-                    refuse_for(Limit.REQUESTS_PER_ADDRESS, wait_s), kind, names, now
-                )
         permit = Permit(self, kind)
         if not permit.take(self._all, _EVERYBODY):
             return self._refuse(Refusal(Limit.CONNECTIONS), kind, {}, now)
@@ -96,6 +93,17 @@ class Gate:
             permit.release()
             return self._refuse(Refusal(Limit.CONNECTIONS_PER_ADDRESS), kind, names, now)
         return permit
+
+    def pace(self, kind: Kind, address: str, now: float) -> Refusal | None:
+        """Count a request from this address; `admit` does. Alone: for what takes no place."""
+        network = self._network(address)
+        if not network or self._requests is None:
+            return None
+        wait_s = self._requests.of(network, now).take(1.0, now)
+        if not wait_s:
+            return None
+        names: dict[str, str | int] = {"address": network}
+        return self._refuse(refuse_for(Limit.REQUESTS_PER_ADDRESS, wait_s), kind, names, now)
 
     def claim(self, permit: Permit, kind: Kind, holder: Holder, now: float) -> Refusal | None:
         """See `Permit.claim`. A question also costs what its access key has for questions."""

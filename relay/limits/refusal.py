@@ -40,6 +40,8 @@ class Kind(StrEnum):
     """A question of a device or a worker."""
     READ = "read"
     """A stream to read, or a poll of one."""
+    OTHER = "other"
+    """Any other request: a page, figures, what is not there."""
 
 
 PLACE_FREE_S: Final = 5

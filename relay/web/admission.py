@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.errors import LimitReached
@@ -14,6 +15,8 @@ from relay.web.answers import json_error
 from relay.web.auth import KeyIdentity
 
 _PLACE: Final = "relay.place"
+
+PROBES: Final = frozenset(("/healthz", "/readyz"))
 
 Refuse = Callable[[LimitReached, Scope, Receive, Send], Awaitable[None]]
 """Answers a request that was not let in, in the form that its caller can read."""
@@ -54,6 +57,10 @@ class _Admitted:
         self._now = now
         self._refuse = refuse
 
+    def refused(self, kind: Kind, scope: Scope) -> Refusal | None:
+        """Count a request that is somebody else's to answer."""
+        return self._gate.pace(kind, client_address(scope), self._now())
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         permit = self._gate.admit(self._kind, client_address(scope), self._now())
         if isinstance(permit, Refusal):
@@ -74,6 +81,41 @@ def keep_place(scope: Scope) -> Callable[[], None]:
 
 
 def _nothing() -> None: ...
+
+
+class Paced:
+    """The rate of an address for all that no endpoint counts: pages, figures, what is not there.
+
+    Health probes are not counted: whoever restarts what does not answer may share its address with
+    somebody who asks too much. `routes` are those of the application, among them endpoints that
+    count by themselves: theirs is the gate.
+    """
+
+    __slots__ = ("_app", "_counting", "_refused")
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        admitted = [
+            (route, route.app)
+            for route in routes
+            if isinstance(route, Route) and isinstance(route.app, _Admitted)
+        ]
+        self._counting = [route for route, _ in admitted]
+        self._refused = admitted[0][1].refused
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer a request, or say when to come back."""
+        # Not async: a coroutine would take half a kilobyte of every reader.
+        if self._is_ours(scope):
+            refusal = self._refused(Kind.OTHER, scope)
+            if refusal is not None:
+                return _refuse(refusal.error(), scope, receive, send)
+        return self._app(scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            return False
+        return not any(route.matches(scope)[0] is Match.FULL for route in self._counting)
 
 
 def claim(scope: Scope, key: KeyIdentity) -> None:

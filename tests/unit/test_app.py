@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay.app import open_relay
+from relay.clock import ManualClock
 from relay.errors import StoreError
 from tests.support.relay_app import (
     AUTHORIZATION,
@@ -49,6 +50,28 @@ async def test_the_parts_fit_together(tmp_path: Path) -> None:
         assert (row.stream_id, row.outcome, row.sse_content) == (session_id, "completed", "hello")
         # What the sweep keeps when it deletes the two texts (docs/traces.md).
         assert "hello" not in str(replace(row, sdk_content="", sse_content=""))
+
+
+async def test_every_request_of_an_address_counts_but_health_probes(tmp_path: Path) -> None:
+    """Figures, pages, wrong methods and what is not there; each once, and each refused alike."""
+    paths = ("/metrics", "/admin/login", "/nowhere", "/sse/rokid", "/admin/api/openapi.json")
+    limited = settings(tmp_path, requests_per_address=2)
+    clock = ManualClock(1_000_000.0)
+    async with (
+        open_relay(limited, clock=clock) as relay,
+        running(relay.app) as port,
+        client(port) as http,
+    ):
+        statuses = [(await http.get(path)).status_code for path in paths]
+        polled = [(await http.get("/api/rokid/poll")).status_code for _ in range(5)]
+        refused = [await http.get(path) for path in paths]
+        probed = [(await http.get(path)).status_code for path in ("/healthz", "/readyz") * 6]
+    assert statuses == [200, 200, 404, 405, 401]
+    assert polled == [401] * 5
+    assert [answer.status_code for answer in refused] == [429] * len(paths)
+    assert {answer.json()["limit"] for answer in refused} == {"requests_per_address"}
+    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+    assert probed == [200] * 12
 
 
 async def test_old_traces_are_swept_as_the_settings_ask(tmp_path: Path) -> None:

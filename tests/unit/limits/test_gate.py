@@ -116,6 +116,19 @@ def test_requests_of_one_address_have_a_rate() -> None:
     let_in(gate, now=0.5 + refusal.retry_after_s)
 
 
+def test_a_request_that_takes_no_place_counts_like_any_other() -> None:
+    """From the same bucket; and it is there where there is no place left."""
+    gate = Gate(Allowance(requests_per_address=0.4, connections_per_address=1))
+    let_in(gate)
+    assert gate.pace(Kind.OTHER, HERE, 0.0) is None
+    with capture_logs() as logged:
+        refusal = gate.pace(Kind.OTHER, HERE, 0.0)
+    assert refusal == Refusal(Limit.REQUESTS_PER_ADDRESS, 3)
+    assert [(line["kind"], line["address"]) for line in logged] == [("other", HERE)]
+    assert kept_out(gate).limit is Limit.REQUESTS_PER_ADDRESS
+    assert gate.pace(Kind.OTHER, THERE, 0.0) is None
+
+
 def test_questions_of_one_key_have_a_rate_and_reading_costs_none_of_it() -> None:
     """Its other requests go on, and so do the questions of other keys."""
     gate = Gate(Allowance(asks_per_key=1))
