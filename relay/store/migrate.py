@@ -7,13 +7,13 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import relay
 from relay.errors import StoreError
 from relay.store.engine import Database, database_errors, writing
-from relay.store.schema import revision_on
 
 ADVISORY_LOCK: Final = 0x72656C6179  # "relay"
 """PostgreSQL's lock that lets one migration run at a time."""
@@ -80,7 +80,7 @@ def _config() -> Config:
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-    current = revision_on(connection)
+    current = MigrationContext.configure(connection).get_current_revision()
     if current is not None and current not in known_revisions():
         raise StoreError(
             f"the database is at schema {current}, newer than this relay knows; update the relay"

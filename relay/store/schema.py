@@ -43,11 +43,11 @@ async def current_revision(database: Database) -> str | None:
     await database.check()
     with database_errors():
         async with database.engine.connect() as connection:
-            return await connection.run_sync(revision_on)
+            return await connection.run_sync(_revision_on)
 
 
-def revision_on(connection: Connection) -> str | None:
-    """Return the same, within a transaction. Alembic's table has one row, or none is there yet."""
+def _revision_on(connection: Connection) -> str | None:
+    """Alembic's table has one row, or none is there yet."""
     if not inspect(connection).has_table(_TABLE):
         return None
     found: str | None = connection.execute(
