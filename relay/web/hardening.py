@@ -30,6 +30,7 @@ from relay.limits.bucket import Bucket
 from relay.limits.door import Door
 from relay.limits.refusal import Refusal
 from relay.web.answers import json_error
+from relay.web.listener import be_patient
 from relay.web.portions import Portions
 from relay.web.unfinished import cutting
 
@@ -159,6 +160,11 @@ class HardenedHttp(H11Protocol):
         if door is not None:
             door.leave(self.transport)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly."""
+        super().pause_writing()
+        be_patient(self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, in portions, unless its head is too large."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from contextlib import suppress
 
 SEND_BUFFER_BYTES = 65_536
 """Linux doubles it. With its automatic 4 MiB a stalled device hides for that long, and costs it."""
 
 UNACKNOWLEDGED_MS = 10_000
 """A peer that acknowledges nothing of what we sent for this long is gone."""
+
+BEHIND_MS = 300_000
+"""The same for a peer that was behind once. The kernel counts from when the peer's window was
+closed until the next segment fits in whole, which may never be: who reads slowly, all the while,
+would be gone after 10 s. Whether it reads at all is judged by whoever writes (`relay.web.sse`)."""
 
 KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_PROBES = 5, 2, 3
 """An idle peer is asked after 5 s, and gone after three silent probes, 2 s apart."""
@@ -31,6 +38,15 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise _at(host, port, error) from None
     return listener
+
+
+def be_patient(transport: asyncio.BaseTransport) -> None:
+    """Let a peer be behind for longer: it has just been found to read slowly."""
+    connection = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if connection is not None and option is not None:
+        with suppress(OSError):  # it is gone
+            connection.setsockopt(socket.IPPROTO_TCP, option, BEHIND_MS)
 
 
 def _set_up(listener: socket.socket) -> None:
