@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 import h11
 import pytest
 
-from relay.web import listener as listener_module
 from relay.web import outbox as outbox_module
 from relay.web import sse as sse_module
 from relay.wire.jsontext import JsonValue
@@ -44,17 +43,12 @@ def request_of(version: str = "1.1") -> bytes:
 
 @asynccontextmanager
 async def asked(
-    web: Served, request: bytes, *, buffer: int = 0, segment: int = 0
+    web: Served, request: bytes, *, buffer: int = 0
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection that has asked. `buffer`: what its kernel takes, in bytes.
-
-    `segment`: how much comes at a time; on the loopback 64 KB, on networks some 1,400 bytes.
-    """
+    """A connection that has asked. `buffer`: what its kernel takes, in bytes."""
     sock = socket.socket()
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    if segment:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", web.port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=2_048)
@@ -132,29 +126,6 @@ async def test_devices_that_do_not_read_are_let_go_and_delay_nobody(
         while web.readers(stalled) > 0:  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
         assert web.responder.open_count == 0
-
-
-@pytest.mark.parametrize("fast_path", ["on", "off"])
-async def test_a_device_whose_buffer_is_always_full_is_served_as_long_as_it_reads(
-    fast_path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also for longer than the kernel waits, which takes such small reads for none."""
-    monkeypatch.setattr(listener_module, "UNACKNOWLEDGED_MS", 1_000)
-    loop = asyncio.get_running_loop()
-    async with (
-        asyncio.timeout(TIMEOUT_S),
-        serving(fast_path=fast_path) as web,
-        web.bot() as bot,
-        asked(web, request_of(), buffer=16_384, segment=1_448) as (reader, _),
-    ):
-        session = session_of(await bot.until("execute_command"))
-        await answer(bot, session, *("x" * 8_000 for _ in range(45)))
-        began, taken = loop.time(), 0
-        while data := await reader.read(2_000):
-            taken += len(data)
-            await asyncio.sleep(taken / 100_000 - (loop.time() - began))
-    assert loop.time() - began > 2.5
-    assert taken > 45 * 8_000
 
 
 async def test_a_bot_that_never_reads_is_let_go_at_its_bound(

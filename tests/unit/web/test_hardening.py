@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
@@ -25,6 +26,7 @@ from relay.web.hardening import (
     HardenedHttp,
     HardenedWebSocket,
 )
+from relay.web.listener import BEHIND_MS
 from tests.unit.web.ways import Way
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: relay\r\n"
@@ -42,6 +44,10 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
+        self.socket: TcpSocket | None = None
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self.socket if name == "socket" and self.socket is not None else default
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
@@ -55,6 +61,16 @@ class Wire(asyncio.Transport):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+
+class TcpSocket:
+    """Keeps the options that are set."""
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        self.options.append((level, name, value))
 
 
 class Stage:
@@ -174,6 +190,14 @@ async def flood_with(data: bytes, writer: asyncio.StreamWriter, total: int) -> N
     for _ in range(total // len(data)):
         writer.write(data)
         await writer.drain()
+
+
+async def test_a_device_that_is_behind_is_judged_by_us_and_not_by_the_kernel(stage: Stage) -> None:
+    """That takes one with a small buffer for dead after 10 s, though it reads all the while."""
+    stage.wire.socket = tcp = TcpSocket()
+    stage.protocol.pause_writing()
+    assert tcp.options == [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, BEHIND_MS)]
+    stage.protocol.resume_writing()
 
 
 @ALL_WAYS
@@ -298,15 +322,15 @@ async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read
     """Fifty at once are answered; of a flood each would cost a write. Close code 1008."""
     door = Door(Allowance())
     async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
-        async with connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as socket:
+        async with connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as peer:
             for _ in range(int(PINGS_PER_S * BURST_S)):
-                pong = await socket.ping()
+                pong = await peer.ping()
                 await pong
             for _ in range(int(PINGS_PER_S * BURST_S)):
                 with suppress(ConnectionClosed):
-                    _ = await socket.ping()
-            await socket.wait_closed()
-        assert (socket.close_code, socket.close_reason) == (1008, "rate_limited")
+                    _ = await peer.ping()
+            await peer.wait_closed()
+        assert (peer.close_code, peer.close_reason) == (1008, "rate_limited")
         while len(door):  # noqa: ASYNC110 - a socket has no event for it
             await asyncio.sleep(0.001)
 
