@@ -202,11 +202,26 @@ class Node:
         self._quota.check_reader(readership, access_key_id, self.now())
         if after is None or after.epoch != readership.view.epoch:
             return readership.subscribe(device, after=0, finished=False, reset=after is not None)
-        state = await settle(self._log.describe(stream_id))
+        try:
+            state = await settle(self._log.describe(stream_id))
+        except UnknownStream:
+            if not await self._has_another_log(stream_id):
+                raise
+            readership = self._registry.readable(stream_id, access_key_id, scope).readership
+            return readership.subscribe(device, after=0, finished=False, reset=True)
         if after.offset >= state.next_offset:
             raise PositionGone("this position is not in the stream's log; read from the start")
         finished = state.ended and after.offset == state.next_offset - 1
         return readership.subscribe(device, after=after.offset, finished=finished)
+
+    async def _has_another_log(self, stream_id: str) -> bool:
+        """Whether a log that is lost is made again: its owner writes, and so finds out."""
+        stream = self._registry.get(stream_id)
+        if stream is None or stream.finished_at is not None:
+            return False
+        stream.note_bot()
+        await stream.keep()
+        return self._registry.get(stream_id) is not stream
 
     async def _find(self, stream_id: str) -> None:
         """Keep the stream here if another node has it."""

@@ -14,7 +14,7 @@ from functools import partial
 import structlog
 
 from relay.broker.base import LogSnapshot, StreamLog, settle
-from relay.errors import BrokerError, Fenced, UnknownStream
+from relay.errors import BrokerError, Fenced, StreamExists, UnknownStream
 from relay.node.background import Undertake
 from relay.node.owner import StreamOwner
 from relay.node.stream import NodeStream
@@ -29,7 +29,8 @@ class Recovery:
 
     `recovered(stream)` is called when a stream goes on under a new owner, or could not yet:
     its deadline has changed. `fenced(stream)` is asked where a newer owner was granted, and
-    returns whether it has taken care of that.
+    returns whether it has taken care of that. `made_again(stream, snapshot)` is called with
+    the log that takes the place of one that was lost.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Recovery:
         background: Undertake,
         recovered: Callable[[NodeStream], None],
         fenced: Callable[[NodeStream], bool],
+        made_again: Callable[[NodeStream, LogSnapshot], None],
     ) -> None:
         self._log = log
         self._limits = limits
@@ -49,6 +51,7 @@ class Recovery:
         self._background = background
         self._recovered = recovered
         self._fenced = fenced
+        self._made_again = made_again
         self._logger = structlog.get_logger("relay.node")
 
     def own(
@@ -81,18 +84,41 @@ class Recovery:
         try:
             snapshot = await settle(self._log.claim(stream.stream_id, stream.view.epoch))
         except UnknownStream:
-            if await self._is_made_again(stream) and self._fenced(stream):
-                return
-            self._logger.error("stream_lost", **stream.view.names)  # noqa: TRY400  # ours is not to blame
-            stream.lose(self._now())
-            return
+            await self._go_on_without(stream)
         except BrokerError as error:
-            names = stream.view.names
-            self._logger.warning("owner_not_rebuilt", **names, reason=type(error).__name__)
-            stream.rebuild_at = self._now() + RETRY_SECONDS
-            self._recovered(stream)
+            self._try_again(stream, error)
         else:
             self.take_over(stream, snapshot)
+
+    def _try_again(self, stream: NodeStream, error: BrokerError | UnknownStream) -> None:
+        names = stream.view.names
+        self._logger.warning("owner_not_rebuilt", **names, reason=type(error).__name__)
+        stream.rebuild_at = self._now() + RETRY_SECONDS
+        self._recovered(stream)
+
+    async def _go_on_without(self, stream: NodeStream) -> None:
+        """The log is gone. A bot that is here and has every chunk sends all of it into another."""
+        if await self._is_made_again(stream) and self._fenced(stream):
+            return
+        link = stream.link
+        can_resend = link is not None and link.current and link.reliable
+        if not can_resend or stream.finished_at is not None:
+            self._logger.error("stream_lost", **stream.view.names)
+            stream.lose(self._now())
+            return
+        try:
+            snapshot = await self._make_again(stream)
+        except (BrokerError, UnknownStream) as error:
+            self._try_again(stream, error)
+        else:
+            self._logger.warning("log_made_again", **stream.view.names)
+            self._made_again(stream, snapshot)
+
+    async def _make_again(self, stream: NodeStream) -> LogSnapshot:
+        try:
+            return await settle(self._log.create(stream.meta, stream.notes()))
+        except StreamExists:
+            return await settle(self._log.claim(stream.stream_id))
 
     async def _drop(self, stream_id: str) -> None:
         with suppress(BrokerError):  # it expires by itself

@@ -122,6 +122,13 @@ class NodeStream:
             self.record.bot_key = bot_key
             self.note_bot()
 
+    def notes(self) -> dict[str, str]:
+        """Return what a log of this stream is to be made with, beside what its bot sends again."""
+        notes = {EVENTS: self.record.events_note(), BOT: self.record.bot_note()}
+        if self.command:
+            notes[COMMAND] = self.command
+        return notes
+
     def heard(self) -> None:
         """The bot has said something of the stream: it knows what it was asked."""
         if self.command:
@@ -305,6 +312,17 @@ class NodeStream:
         self._parked.clear()
         self._finish(report, now)
         self._release()
+
+    def give_way(self) -> list[Stop]:
+        """Another log is made for it, and another `NodeStream`. Returns what was to end this one.
+
+        All else its bot says again.
+        """
+        said = [unsaid.message for unsaid in self.owner.unsaid()]
+        said += [message for message, _ in self._parked]
+        self.link, self.readership.host = None, None
+        self.let_go()
+        return [message for message in said if isinstance(message, Stop)]
 
     def let_go(self) -> int:
         """Another node owns it now. Returns how much its bot said here that went nowhere."""

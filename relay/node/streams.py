@@ -54,6 +54,7 @@ class Streams:
             background=background,
             recovered=self._recovered,
             fenced=self._fenced,
+            made_again=self._made_again,
         )
         self._lifecycle = Lifecycle(
             deadlines=partial(Deadlines, clock, call_later),
@@ -154,6 +155,21 @@ class Streams:
 
     def _fenced(self, stream: NodeStream) -> bool:
         return self.succession.fenced(stream)
+
+    def _made_again(self, lost: NodeStream, snapshot: LogSnapshot) -> None:
+        """Go on in a new log: the bot is told that nothing is stored, the devices to start over."""
+        now, link, asked = self._now(), lost.link, lost.asked
+        ends = lost.give_way()
+        stream = self.adopt(snapshot)
+        stream.asked = asked
+        stream.note("reopened", now, reason="the broker had lost its log")
+        stream.readership.withdrawn = lost.readership.withdrawn
+        stream.audience.can_resume = lost.audience.can_resume
+        if link is not None:
+            self._switchboard.connect(stream, link)
+            self._switchboard.restate(stream)
+        for end in ends:
+            stream.receive(end, now)
 
     def _orphaned(self, stream: NodeStream) -> None:
         """The node that owned it is gone, and its bot's connection with it."""

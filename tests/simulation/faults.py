@@ -62,6 +62,7 @@ class Faults:
             Fault.WALL: self._wall,
             Fault.DEAF: self._deaf,
             Fault.LETTERS: self._letters,
+            Fault.FLUSH: self._flush,
         }
         await do[plan.fault](plan)
 
@@ -164,3 +165,7 @@ class Faults:
         self._world.nodes.lossy = True
         await self._while(plan.lasts_s)
         self._world.nodes.lossy = False
+
+    async def _flush(self, plan: FaultPlan) -> None:
+        self._world.ledger.happened("the broker loses its data")
+        self._world.nodes.lose_everything()

@@ -32,7 +32,8 @@ def i01_an_ack_means_that_it_is_stored(story: Story) -> Iterator[str]:
             case _:
                 pass
         if (state := acks.get(fact.order)) is not None:
-            yield from _stated(story, shelves[epoch], state, fact.at)
+            of = state.epoch if isinstance(state, OpenStreamState) else epoch
+            yield from _stated(story, shelves[of], state, fact.at)
     yield from _unsaid(story)
 
 
@@ -57,19 +58,20 @@ def _unsaid(story: Story) -> Iterator[str]:
         for fact, one in story.run.ledger.of(BotCame)
         if one.bot_id == story.bot.bot_id
     ]
-    made = [fact.order for fact, granted in story.of(Granted) if granted.new]
-    acknowledged: set[int] = set()
+    made = [(fact.order, granted.epoch) for fact, granted in story.of(Granted) if granted.new]
+    acknowledged: dict[str, set[int]] = {epoch: set() for _, epoch in made}
     for fact, state in story.acks():
-        while made and made[0] < fact.order:
-            made.pop(0)
-            acknowledged.clear()
         stated = set(_sequences(story, state))
         newest = max((number for order, number in came if order < fact.order), default=0)
         told = fact.what
-        is_newest = isinstance(told, Told) and told.connection == newest
-        if isinstance(state, OpenStreamState) and is_newest and not acknowledged <= stated:
-            yield f"at {fact.at:.3f}: {sorted(acknowledged - stated)[:5]} left out of a greeting"
-        acknowledged |= stated
+        if isinstance(state, OpenStreamState):
+            left_out = sorted(acknowledged[state.epoch] - stated)
+            if left_out and isinstance(told, Told) and told.connection == newest:
+                yield f"at {fact.at:.3f}: {left_out[:5]} left out of a greeting"
+            epoch = state.epoch
+        else:
+            epoch = [epoch for order, epoch in made if order < fact.order][-1]
+        acknowledged[epoch] |= stated
 
 
 def i02_the_first_content_of_a_number_stands(story: Story) -> Iterator[str]:

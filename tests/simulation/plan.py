@@ -55,6 +55,8 @@ class Fault(StrEnum):
     """Hints between nodes are lost."""
     LETTERS = "letters"
     """Commands are lost behind their posting."""
+    FLUSH = "flush"
+    """The broker that nodes share loses all that it has, and lives on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ class Plan:
         """Whether a node may own a stream, for all that it knows, that is another's by now."""
         return self.nodes > 1 and self.has(Fault.CRASH, Fault.STALL, Fault.CUT, Fault.DEAF)
 
+    @property
+    def costs_rows(self) -> bool:
+        """Whether a node may find no log to make a row of, and counts the row as lost."""
+        return self.takes_over or self.has(Fault.FLUSH)
+
 
 def draw(seed: int) -> Plan:
     """Return the plan of a seed."""
@@ -171,7 +178,9 @@ def draw(seed: int) -> Plan:
         settings=_settings(random),
         bots=bots,
         questions=tuple(questions),
-        faults=_faults(random, heals_at, shared=shared) + _lost_letters(seed, heals_at, shared),
+        faults=_faults(random, heals_at, shared=shared)
+        + _lost_letters(seed, heals_at, shared)
+        + _lost_data(seed, heals_at, shared),
         heals_at=heals_at,
     )
 
@@ -252,6 +261,13 @@ def _lost_letters(seed: int, heals_at: float, shared: bool) -> tuple[FaultPlan, 
     if not shared or random.random() > 0.15:
         return ()
     return (FaultPlan(random.uniform(0.0, heals_at), Fault.LETTERS, 2.0, 0),)
+
+
+def _lost_data(seed: int, heals_at: float, shared: bool) -> tuple[FaultPlan, ...]:
+    random = Random(f"{seed} data")  # of its own, too
+    if not shared or random.random() > 0.1:
+        return ()
+    return (FaultPlan(random.uniform(0.0, heals_at), Fault.FLUSH, 0.0, 0),)
 
 
 ANYWHERE = (Fault.SOCKET, Fault.SOCKET, Fault.DEATH, Fault.STORE, Fault.WALL, Fault.CRASH)

@@ -280,7 +280,7 @@ class Simulation:
 def simulate(seed: int, prepare: Callable[[Plan], Plan] = lambda plan: plan) -> Run:
     """Run a seed."""
     plan = prepare(draw(seed))
-    planned = PLANNED | {NOT_MADE} if plan.takes_over else PLANNED
+    planned = PLANNED | {NOT_MADE} if plan.costs_rows else PLANNED
 
     async def main(loop: VirtualLoop) -> Run:
         simulation = Simulation(plan, loop)

@@ -27,7 +27,7 @@ from tests.simulation.facts import (
 from tests.simulation.plan import BotPlan, Fault, Kind
 from tests.simulation.run import Run
 
-BROKER_FAULTS = (Fault.CRASH, Fault.STALL, Fault.CUT, Fault.DRAIN, Fault.APPENDS)
+BROKER_FAULTS = (Fault.CRASH, Fault.STALL, Fault.CUT, Fault.DRAIN, Fault.APPENDS, Fault.FLUSH)
 """Whatever takes a stream's owner away from its log."""
 
 _W = TypeVar("_W")
@@ -210,8 +210,8 @@ class Story:
 
     @property
     def lost_at(self) -> float | None:
-        """When its log was lost with its process, for good."""
-        if self.plan.shared:
+        """When its log was lost with its process, for good, or its process behind its log."""
+        if self.plan.shared and not self.plan.has(Fault.FLUSH):
             return None
         (*_, (made, _)) = self.of(Granted)
         deaths = (

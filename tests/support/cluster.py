@@ -66,6 +66,13 @@ class MemoryNodes:
         for told in unheard:
             told()
 
+    def lose_everything(self) -> None:
+        """Have nothing that was stored, and go on: as a Redis that was emptied under its nodes."""
+        for stream_id in list(self.log._logs):  # noqa: SLF001 - no log does it by itself
+            MemoryLog.drop(self.log, stream_id)
+        for lost in (self.owners, self.settled, self.bots, self.newest, self.reported):
+            lost.clear()
+
     def kill(self, node_id: str) -> None:
         """Let nothing of this node through any more."""
         self.gone.add(node_id)
