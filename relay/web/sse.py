@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -141,9 +141,6 @@ class Responder:
         except TimeoutError:
             # Of the age, of the drain, or sse-starlette's of one write; all say: let it go.
             _logger.info("device_let_go", **subscription.view.names)
-            if stream is not None:
-                stream.cut()
-                await _gone(receive)
         finally:
             if not goes_on:
                 subscription.close()
@@ -199,14 +196,6 @@ class Responder:
 def _head(headers: Mapping[str, str]) -> Message:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     return {"type": "http.response.start", "status": 200, "headers": raw}
-
-
-async def _gone(receive: Receive) -> None:
-    """Wait until the server has noticed that a response was cut."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(1.0):
-            while (await receive())["type"] != "http.disconnect":
-                pass
 
 
 def _cut_off(

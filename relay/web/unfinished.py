@@ -26,10 +26,16 @@ def cutting(app: ASGI3Application, protocol: H11Protocol) -> ASGI3Application:
         if not cycle.response_started or cycle.response_complete or cycle.disconnected:
             return
         cycle.disconnected = True
-        if protocol.flow.write_paused:
-            protocol.transport.abort()
-        else:
-            protocol.transport.close()
-            protocol.loop.call_later(CUT_S, protocol.transport.abort)
+        cut(protocol)
 
     return cutting_app
+
+
+def cut(protocol: H11Protocol) -> None:
+    """Close a connection in the middle of a response."""
+    if protocol.flow.write_paused:
+        # What it does not read would keep the connection, and its memory, for long.
+        protocol.transport.abort()
+    else:
+        protocol.transport.close()
+        protocol.loop.call_later(CUT_S, protocol.transport.abort)

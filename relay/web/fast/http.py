@@ -16,12 +16,10 @@ from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
 from relay.web.hardening import HardenedHttp
+from relay.web.unfinished import cut
 
 EXTENSION = "relay.stream"
 """Where a scope's `extensions` have the stream."""
-
-CUT_S = 0.5
-"""How long a response that is cut may take with what was written already."""
 
 
 class StreamUser(Protocol):
@@ -127,12 +125,7 @@ class FastHttp(HardenedHttp):
 
     def cut(self) -> None:
         """See `Stream.cut`."""
-        if self.is_full:
-            # What it does not read would keep the connection, and its memory, for long.
-            self.transport.abort()
-        else:
-            self.transport.close()
-            self.loop.call_later(CUT_S, self.transport.abort)
+        cut(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""

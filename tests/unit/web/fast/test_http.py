@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from relay.server import server_config
-from relay.web.fast import http as module
+from relay.web import unfinished
 from relay.web.fast.http import FastHttp, Framing, stream_in
 from relay.web.listener import listen
 from tests.unit.web.fakes import eventually
@@ -198,7 +198,7 @@ async def test_a_response_that_is_cut_has_a_moment_for_what_was_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A reader that takes it sees all of it; one that does not is cut all the same."""
-    monkeypatch.setattr(module, "CUT_S", 0.05)
+    monkeypatch.setattr(unfinished, "CUT_S", 0.05)
     app = App()
     async with serving(app) as (reader, writer):
         writer.write(b"GET" + HEAD + b"\r\n")
