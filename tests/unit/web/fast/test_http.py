@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from relay.server import server_config
 from relay.web import unfinished
-from relay.web.fast.http import FastHttp, Framing, stream_in
+from relay.web.fast.http import EXTENSION, FastHttp, Framing, stream_in
 from relay.web.listener import listen
 from tests.unit.web.fakes import eventually
 
@@ -225,4 +225,4 @@ def test_a_scope_without_a_stream_offers_none() -> None:
     """Another server, or another extension of the name."""
     assert stream_in({"type": "http"}) is None
     assert stream_in({"type": "http", "extensions": None}) is None
-    assert stream_in({"type": "http", "extensions": {module.EXTENSION: {}}}) is None
+    assert stream_in({"type": "http", "extensions": {EXTENSION: {}}}) is None
