@@ -144,6 +144,9 @@ ROWS_LOST = Definition(
 )
 TASKS = Definition("relay_tasks", Kind.GAUGE, "Tasks of the event loop that are not done.")
 TIMERS = Definition("relay_timers", Kind.GAUGE, "Moments at which streams will be looked at again.")
+LOGS = Definition(
+    "relay_logs_in_memory", Kind.GAUGE, "Logs that the memory broker keeps, one for each stream."
+)
 TRACES_DELETED = Definition(
     "relay_traces_deleted_total",
     Kind.COUNTER,
@@ -166,7 +169,7 @@ DEFINITIONS = (
     *(STREAMS, ACCEPTED, DELIVERED, DUPLICATES, MISSING, REPAIRS, REFUSALS, LIMITED),
     *(ACK_SECONDS, DELIVERY_SECONDS, FIRST_CHUNK_SECONDS),
     *(OPEN_STREAMS, KEPT, HELD, READERS, BOTS, LOG_BYTES, BACKLOG, ROWS_LOST, LAG_SECONDS),
-    *(TASKS, TIMERS),
+    *(TASKS, TIMERS, LOGS),
     *(TRACES_DELETED, CONTENTS_DELETED),
 )
 """Every metric, in the order in which they are told."""
@@ -213,6 +216,7 @@ class Now:
     streams_kept: int = 0
     tasks: int = 0
     timers: int = 0
+    logs: int = 0
 
 
 class _Histogram:
@@ -311,6 +315,7 @@ class Metrics(Collector):
             KEPT: now.streams_kept,
             TASKS: now.tasks,
             TIMERS: now.timers,
+            LOGS: now.logs,
         }
         self._counts[ROWS_LOST.name][()] = now.trace_rows_lost
         for definition in DEFINITIONS:

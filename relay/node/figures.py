@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from contextlib import suppress
 
 from relay.broker.base import StreamLog, settle
@@ -22,7 +22,7 @@ from relay.protocol.report import LossReport
 
 
 def figures_now(
-    registry: Registry, switchboard: Switchboard, tracer: Tracer, *, timers: int
+    registry: Registry, switchboard: Switchboard, tracer: Tracer, log: StreamLog, *, timers: int
 ) -> Now:
     """Return what is so at this moment. One pass over the streams that are kept."""
     streams = registry.streams()
@@ -39,6 +39,8 @@ def figures_now(
         streams_kept=len(registry.all_kept()),
         tasks=len(asyncio.all_tasks()),
         timers=timers,
+        # Those of a broker outside are not here to be counted.
+        logs=len(log) if isinstance(log, Sized) else 0,
     )
 
 

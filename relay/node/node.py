@@ -75,7 +75,7 @@ class Node:
         )
         self.metrics = Metrics(
             lambda: figures_now(
-                self._registry, self._switchboard, tracer, timers=self._streams.timers
+                self._registry, self._switchboard, tracer, self._log, timers=self._streams.timers
             )
         )
         self._quota = Quota(

@@ -152,7 +152,7 @@ def test_what_a_limit_kept_out_is_counted_by_limit_and_kind() -> None:
 
 def test_what_is_so_now_is_asked_for_at_each_look() -> None:
     """Once for all gauges, and anew for the next look."""
-    looks = iter([Now(*range(1, 11)), Now(*range(11, 21))])
+    looks = iter([Now(*range(1, 12)), Now(*range(12, 23))])
     metrics = Metrics(lambda: next(looks))
     names = [
         "relay_open_streams",
@@ -165,8 +165,9 @@ def test_what_is_so_now_is_asked_for_at_each_look() -> None:
         "relay_streams_kept",
         "relay_tasks",
         "relay_timers",
+        "relay_logs_in_memory",
     ]
-    for expected in (range(1, 11), range(11, 21)):
+    for expected in (range(1, 12), range(12, 23)):
         look = told(metrics)
         assert [look[name, frozenset()] for name in names] == list(expected)
 

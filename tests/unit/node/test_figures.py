@@ -149,6 +149,7 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     play = await Play.begin(world)
     await play.bot.say(play.stream_id, Chunk(TEXTS[1], 1))
     names = ("_streams", "_kept", "_held", "_connections", "_log_bytes", "_backlog", "_timers")
+    names += ("_logs_in_memory",)
     during = await told(world, *names)
     assert during.pop("relay_log_bytes") >= len(TEXTS[1].encode())
     assert during.pop("relay_timers") >= 1
@@ -158,6 +159,7 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
         "relay_chunks_held": 1,
         "relay_device_streams": 1,
         "relay_bot_connections": 1,
+        "relay_logs_in_memory": 1,
     }
     await play.bot.say(play.stream_id, Chunk(TEXTS[0], 0))
     await play.end(End(2))
@@ -170,6 +172,7 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
         "relay_bot_connections",
         "relay_log_bytes",
         "relay_trace_backlog",
+        "relay_logs_in_memory",
     }
     play.reader.subscription.close()
     play.bot.link.detach()
