@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from statistics import median
+from itertools import combinations, pairwise
+from math import inf, sqrt
+from statistics import fmean, median
+from typing import Final
 
 Values = Mapping[str, float]
+
+SURE: Final = 3.0
+"""So many standard errors are told apart from noise: by chance it is one figure in 700."""
+
+ALIKE_MAX: Final = 0.99
+"""How alike neighbours may be taken to be: of samples that are all alike one would be left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,13 @@ class Trend:
     highest: float
     grown: float
     """By the fitted line, over the judged time."""
+    error: float = 0.0
+    """The standard error of `grown`, by how the samples swing around the line."""
+
+    @property
+    def noise(self) -> float:
+        """How much it may seem to have grown by chance."""
+        return SURE * self.error
 
     @property
     def allowed(self) -> float:
@@ -52,8 +67,8 @@ class Trend:
 
     @property
     def flat(self) -> bool:
-        """Whether it grew by no more than that."""
-        return self.grown <= self.allowed
+        """Whether it grew by no more than that, or than it may seem to by chance."""
+        return self.grown <= max(self.allowed, self.noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,8 @@ class Return:
     name: str
     before: float
     after: float
+    later: float | None = None
+    """What it was at the last look: that tells what is late from what is kept for ever."""
 
     @property
     def back(self) -> bool:
@@ -81,6 +98,33 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return median(slopes)
 
 
+def growth_error(points: Sequence[tuple[float, float]], rise: float) -> float:
+    """Return the standard error of what a line of this slope grows by from first to last point.
+
+    Samples that follow each other are alike: a relay that is busy now is so 3 s later. So `n` of
+    them tell as much as `n (1 - r) / (1 + r)` that are independent, where `r` is how alike
+    neighbours are (the autocorrelation of what the line leaves). A short run has few samples,
+    a run with one step has few that are independent, and both get a large error.
+    """
+    if len(points) < 3:
+        return inf
+    left = [value - rise * at for at, value in points]
+    middle = fmean(left)
+    left = [value - middle for value in left]
+    square = sum(value * value for value in left)
+    if square == 0:
+        return 0.0
+    alike = sum(a * b for a, b in pairwise(left)) / square
+    # A fitted line takes some of it with it, the more the fewer samples there are (Kendall, 1954).
+    alike += (1 + 4 * alike) / len(points)
+    alike = min(max(alike, 0.0), ALIKE_MAX)
+    independent = max(2.0, len(points) * (1 - alike) / (1 + alike))
+    when = fmean(at for at, _ in points)
+    spread = sum((at - when) ** 2 for at, _ in points)
+    span = points[-1][0] - points[0][0]
+    return span * sqrt(square / spread / independent)
+
+
 def trends(samples: Sequence[Sample], limits: Sequence[Limit], warmup_s: float) -> list[Trend]:
     """Judge each figure by its samples behind the warm-up; there must be at least two."""
     judged = [sample for sample in samples if sample.at >= warmup_s]
@@ -89,22 +133,39 @@ def trends(samples: Sequence[Sample], limits: Sequence[Limit], warmup_s: float) 
     for limit in limits:
         points = [(sample.at, sample.values[limit.name]) for sample in judged]
         values = [value for _, value in points]
-        grown = slope(points) * span
-        found.append(Trend(limit, median(values), min(values), max(values), grown))
+        rise = slope(points)
+        found.append(
+            Trend(
+                limit,
+                median(values),
+                min(values),
+                max(values),
+                rise * span,
+                growth_error(points, rise),
+            )
+        )
     return found
 
 
-def returns(before: Values, after: Values, names: Sequence[str]) -> list[Return]:
+def returns(
+    before: Values, after: Values, names: Sequence[str], later: Values | None = None
+) -> list[Return]:
     """Compare these figures at rest, before the first client and behind the last."""
-    return [Return(name, before[name], after[name]) for name in names]
+    last = after if later is None else later
+    return [Return(name, before[name], after[name], last[name]) for name in names]
 
 
 def faults(found: Sequence[Trend], back: Sequence[Return]) -> Iterator[str]:
     """Yield what is wrong, in words; nothing where all is well."""
     for trend in found:
         if not trend.flat:
-            name, allowed = trend.limit.name, trend.allowed
+            name, allowed = trend.limit.name, max(trend.allowed, trend.noise)
             yield f"{name} grew by {trend.grown:.1f}, and {allowed:.1f} would be flat"
     for one in back:
         if not one.back:
-            yield f"{one.name} is at {one.after:g} behind the last client and was at {one.before:g}"
+            told = (
+                f"{one.name} is at {one.after:g} behind the last client and was at {one.before:g}"
+            )
+            yield (
+                told if one.later in (None, one.after) else f"{told}; later it is at {one.later:g}"
+            )

@@ -21,6 +21,7 @@ TRIES: Final = 5
 GAUGES: Final = {
     "tasks": "relay_tasks",
     "timers": "relay_timers",
+    "logs": "relay_logs_in_memory",
     "open streams": "relay_open_streams",
     "kept streams": "relay_streams_kept",
     "readers": "relay_device_streams",

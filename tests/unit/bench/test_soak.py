@@ -20,7 +20,7 @@ async def test_a_crowd_comes_and_everything_it_opened_is_closed_again(
 ) -> None:
     """Answers are read to their end, none is wrong, and nothing of a connection is left."""
     monkeypatch.setattr("bench.soak.__main__.FORGOTTEN_S", 5.0)
-    options = Options(3.0, 1.0, 0.3, 6, 30, 8.0, 200.0, 1.0, redis=False, seed=3, chart=None)
+    options = Options(3.0, 1.0, 0.3, 6, 30, 8.0, 200.0, redis=False, seed=3, chart=None)
     found = await run_soak(options)
     assert found.ledger.wrong == []
     assert found.ledger.counts["read to the end: completed"] > 0

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from bench.soak.__main__ import limits
+from bench.soak.__main__ import KEPT, limits
 from bench.soak.judge import Limit, Return, Sample, faults, returns, slope, trends
 
 FIGURES = [limit.name for limit in limits(2.0)]
@@ -24,6 +24,7 @@ def samples(**leaks: float) -> list[Sample]:
         at = number * EVERY_S
         filling = min(1.0, at / WARMUP_S)
         noise = {name: rng.gauss(0.0, 0.05) for name in FIGURES}
+        noise["memory MB"] /= 5
         made.append(
             Sample(
                 at,
@@ -83,7 +84,74 @@ def test_only_samples_behind_the_warm_up_are_judged() -> None:
     (one,) = trends(rising, [Limit("tasks", 0.0, 1.0)], warmup_s=50.0)
     assert (one.grown, one.lowest, one.flat) == (0.0, 50, True)
     (one,) = trends(rising, [Limit("tasks", 0.0, 1.0)], warmup_s=0.0)
-    assert not one.flat
+    assert one.grown == 50.0
+
+
+def swinging(seconds: float, swing: float, seed: int) -> list[float]:
+    """Values around 0, every 3 s, each much like the one before it: busy moments last."""
+    rng, value, made = Random(seed), 0.0, []
+    for _ in range(int(seconds / EVERY_S) + 1):
+        value = 0.8 * value + rng.gauss(0.0, 0.6 * swing)
+        made.append(value)
+    return made
+
+
+def judged(seconds: float, warmup_s: float, values: list[float], name: str) -> list[str]:
+    """What the judge says of one figure of a run that was so long."""
+    made = [Sample(n * EVERY_S, {name: value}) for n, value in enumerate(values)]
+    (limit,) = (limit for limit in limits(2.0, seconds) if limit.name == name)
+    return list(faults(trends(made, [limit], warmup_s), []))
+
+
+def test_a_short_run_that_swings_is_flat() -> None:
+    """Two minutes in which rows go up and down by 200, and nothing more: in 95 of 100 runs."""
+    runs = [[400 + v for v in swinging(120, 200.0, seed)] for seed in range(100)]
+    assert sum(bool(judged(120, 48, values, "rows")) for values in runs) <= 5
+    without_error = [trends_without_error(values) for values in runs]
+    assert sum(grown > 150 for grown in without_error) > 25, "else the rule is not needed"
+
+
+def trends_without_error(values: list[float]) -> float:
+    """By how much the line of the same samples rises."""
+    points = [(n * EVERY_S, value) for n, value in enumerate(values) if n * EVERY_S >= 48]
+    return slope(points) * (points[-1][0] - points[0][0])
+
+
+def test_one_step_is_no_growth() -> None:
+    """A process that takes 7 MB at once for its busiest moment, and keeps them."""
+    noise = swinging(LAST_S, 0.3, 1)
+    values = [134.0 + v + (7.0 if n * EVERY_S > 1_400 else 0.0) for n, v in enumerate(noise)]
+    assert judged(LAST_S, WARMUP_S, values, "memory MB") == []
+
+
+def test_a_kilobyte_for_each_stream_is_growth() -> None:
+    """4.4 streams a second for half an hour, in a process that swings by half a megabyte."""
+    noise = swinging(LAST_S, 0.5, 2)
+    values = [134.0 + v + 4.4 * n * EVERY_S / 1024 for n, v in enumerate(noise)]
+    assert len(judged(LAST_S, WARMUP_S, values, "memory MB")) == 1
+
+
+def test_a_broker_that_forgets_nothing_is_named_in_two_minutes() -> None:
+    """By its logs, each time: one for each of 4 streams a second, beside those that come and go."""
+    for seed in range(20):
+        noise = swinging(120, 8.0, seed)
+        kept = [50.0 + v for v in noise]
+        assert judged(120, 48, kept, "logs") == []
+        (told,) = judged(120, 48, [v + 4 * n * EVERY_S for n, v in enumerate(kept)], "logs")
+        assert told.startswith("logs grew by ")
+    assert list(faults([], returns({"logs": 0}, {"logs": 480}, KEPT[1:2]))) == [
+        "logs is at 480 behind the last client and was at 0"
+    ]
+
+
+def test_what_is_only_late_is_told_apart_from_what_is_kept() -> None:
+    """By the last look."""
+    before, after = {"bots": 0, "tasks": 7}, {"bots": 1, "tasks": 8}
+    back = returns(before, after, ["bots", "tasks"], {"bots": 0, "tasks": 8})
+    assert list(faults([], back)) == [
+        "bots is at 1 behind the last client and was at 0; later it is at 0",
+        "tasks is at 8 behind the last client and was at 7",
+    ]
 
 
 def test_what_is_left_over_is_not_back() -> None:
@@ -96,7 +164,7 @@ def test_what_is_left_over_is_not_back() -> None:
 def test_a_fault_says_how_much_it_grew_and_how_much_it_might() -> None:
     """In the words of the report."""
     found = trends(
-        [Sample(0.0, {"rows": 0.0}), Sample(10.0, {"rows": 40.0})], [Limit("rows", 0.0, 5.0)], 0.0
+        [Sample(n * 5.0, {"rows": n * 20.0}) for n in range(3)], [Limit("rows", 0.0, 5.0)], 0.0
     )
     assert list(faults(found, [Return("bots", 0, 0)])) == [
         "rows grew by 40.0, and 5.0 would be flat"
