@@ -148,8 +148,8 @@ async def test_what_is_open_is_told_while_it_is_open() -> None:
     world = World(settings=Settings(retention_seconds=10.0))
     play = await Play.begin(world)
     await play.bot.say(play.stream_id, Chunk(TEXTS[1], 1))
-    names = ("_streams", "_kept", "_held", "_connections", "_log_bytes", "_backlog", "_timers")
-    names += ("_logs_in_memory",)
+    names = ["_streams", "_kept", "_held", "_connections", "_log_bytes", "_backlog", "_timers"]
+    names.append("_logs_in_memory")
     during = await told(world, *names)
     assert during.pop("relay_log_bytes") >= len(TEXTS[1].encode())
     assert during.pop("relay_timers") >= 1
