@@ -40,10 +40,14 @@ def i16_the_status_only_climbs(story: Story) -> Iterator[str]:
     and reads to the end makes that untrue, and only that: what was lost on the way here stays.
     """
     seen: dict[str, int] = {}
+    known_at = 0.0
     for fact in story.facts:
         match fact.what:
             case Granted():
                 seen.clear()  # an owner that failed may have known more than its log
+                known_at = fact.at + 2 * story.plan.broker_s
+            case Sample() if fact.at < known_at:
+                pass  # the grant is on its way, and the owner before is asked
             case Sample(node, live):
                 before, status = seen.get(node, 0), LABELS.index(live.status)
                 if status < before:
