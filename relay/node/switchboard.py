@@ -94,14 +94,14 @@ class Switchboard:
         older = self._links.get(bot_id)
         self._links[bot_id] = link
         self._connections[bot_id] = link.connections = self._connections.get(bot_id, 0) + 1
-        if older is not None:
-            older.fence_off()
-        kept = self._streams_of(bot_id)
-        for stream in kept:
-            if older is not None:
-                stream.receive(BotLost(), self._host.now())
-            self.connect(stream, link)
         try:
+            if older is not None:
+                older.fence_off()
+            kept = self._streams_of(bot_id)
+            for stream in kept:
+                if older is not None:
+                    stream.receive(BotLost(), self._host.now())
+                self.connect(stream, link)
             for stream in await self._host.take_over(bot_id):
                 self._bring(stream, link)
             await self._make_sure_of(kept)

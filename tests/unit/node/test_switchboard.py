@@ -263,6 +263,22 @@ async def test_a_connection_that_cannot_listen_is_not_left_behind() -> None:
     assert len(bot.heard(Command)) == 1
 
 
+async def test_a_connection_that_meets_a_bug_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever raised, and however early: its bot is not taken for one that is there."""
+    world, _ = slow_world()
+    older = await world.bot()
+
+    def buggy(reason: str, *, reconnect: bool) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(older, "close", buggy)
+    with pytest.raises(RuntimeError):
+        await world.bot()
+    assert not world.node._switchboard.links  # noqa: SLF001 - what a metric shows
+
+
 async def test_a_socket_that_breaks_while_its_bot_is_attached_is_not_left_behind() -> None:
     """Cancelled in the middle: nobody has the link, so nobody else could detach it."""
     world, mailbox = slow_world()
