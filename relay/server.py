@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp
 from relay.app import FAREWELL_S, Relay, open_relay
 from relay.limits.door import Door
 from relay.logs import configure
-from relay.process import keep_memory_together
+from relay.process import collect_seldom, keep_memory_together
 from relay.settings import Settings
 from relay.web.fast.http import FastHttp
 from relay.web.fast.websocket import FastWebSocket
@@ -82,9 +81,7 @@ async def _serve(
             while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.005)
             if server.started:
-                # What a start has made is no garbage; to search it would stop every stream.
-                gc.collect()
-                gc.freeze()
+                collect_seldom()
                 ready(listener)
                 await _until_told_to_stop(serving)
                 for accepting in server.servers:

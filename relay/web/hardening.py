@@ -154,7 +154,7 @@ class HardenedHttp(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
-        self._portions.drop()
+        self._part()
         self._head_is_here()
         door = _door(self.config)
         if door is not None:
@@ -196,12 +196,17 @@ class HardenedHttp(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The head is here, and another protocol has the connection from now on."""
         self._head_is_here()
-        early = self.conn.trailing_data[0] + self._portions.drop()
+        early = self.conn.trailing_data[0] + self._part()
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         if early and isinstance(protocol, HardenedWebSocket):
             # uvicorn loses what came with the handshake.
             protocol.data_received(early)
+
+    def _part(self) -> bytes:
+        """Let go of what knows this connection, and return what it sent and nobody took."""
+        self.app = self.config.loaded_app
+        return self._portions.close()
 
     def _too_large(self, data: bytes) -> bool:
         waiting, _ = self.conn.trailing_data
@@ -276,7 +281,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
-        self._portions.drop()
+        self._portions.close()
         door = _door(self.config)
         if door is not None:
             door.leave(self.transport)

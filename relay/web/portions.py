@@ -65,13 +65,21 @@ class Portions:
             self._schedule()
 
     def drop(self) -> bytes:
-        """Forget what is left, and return it: the connection is gone, or another protocol's."""
+        """Forget what is left, and return it."""
         left = self._data[self._at :]
         self._data, self._at = b"", 0
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
         return left
+
+    def close(self) -> bytes:
+        """Forget what is left, and return it, and whom it was for.
+
+        They know each other: a garbage collector would have to find out that nobody else does.
+        """
+        self._take, self._ready = _nothing, _not_ready
+        return self.drop()
 
     def _schedule(self) -> None:
         if self._turn is None:
@@ -96,3 +104,10 @@ class Portions:
             self.drop()
             if self._ready():
                 self._transport.resume_reading()
+
+
+def _nothing(_: bytes) -> None: ...
+
+
+def _not_ready() -> bool:
+    return False

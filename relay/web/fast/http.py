@@ -130,6 +130,9 @@ class FastHttp(HardenedHttp):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
         super().connection_lost(exc)
+        # The scope is ours, and knows us.
+        scope = cast("Scope | None", getattr(self, "scope", None)) or {}
+        scope.get("extensions", {}).pop(EXTENSION, None)
         user, self._user = self._user, None
         if user is not None:
             user.lost()
