@@ -166,8 +166,7 @@ class Subscription:
 
     def _read(self) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
         if self._rest:
-            rest, self._rest = self._rest, ()
-            return rest
+            return self._rest
         view = self.view
         return self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
 
@@ -206,8 +205,10 @@ class Subscription:
         last = fitting[-1]
         self._cursor = last.offset
         self.finished = last.kind is EntryKind.END
-        if last is not entries[-1]:
-            self._rest = list(entries[len(fitting) :])
+        # The log may have grown behind a rest, and who was told of that got the rest for it.
+        was_behind = bool(self._rest)
+        self._rest = () if last is entries[-1] else list(entries[len(fitting) :])
+        if (was_behind or self._rest) and not self.finished:
             self._wake()
         return Batch(data, fitting, last.offset, self.finished)
 

@@ -151,6 +151,27 @@ async def test_one_write_is_bounded_and_what_does_not_fit_comes_next(stage: Stag
     )
 
 
+async def test_what_comes_while_a_rest_waits_is_told_of_after_the_rest(stage: Stage) -> None:
+    """Who was told of it, and polled, got the rest: nothing more may come to tell it again."""
+    stage.write(*("x" * WRITE_BYTES_MAX, "rest"))
+    reader = stage.subscribe()
+    told: list[str] = []
+
+    async def poll() -> list[int]:
+        polled = reader.poll()
+        batch = await polled if isinstance(polled, Awaitable) else polled
+        return [entry.offset for entry in batch.entries] if batch else []
+
+    reader.on_news = lambda: told.append("news")
+    taken = [await poll()]
+    stage.write("came while the rest waited")
+    stage.end()
+    while told:
+        told.clear()
+        taken.append(await poll())
+    assert taken == [[1], [2], [3, 4]]
+
+
 @pytest.mark.parametrize("after", range(6))
 async def test_a_reader_that_resumes_anywhere_gets_identical_bytes(
     stage: Stage, after: int
