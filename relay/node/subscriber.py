@@ -222,3 +222,9 @@ class Subscription:
             self._closed = True
             self._unwatch()
             self._left()
+            # They know this subscription.
+            self._unwatch = self._left = _nothing
+            self.on_news = None
+
+
+def _nothing() -> None: ...

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
+from random import random
 
 import h11
 import uvicorn
@@ -39,6 +40,9 @@ HEAD_BYTES_MAX = 32_768
 
 HEAD_DEADLINE_S = 5.0
 """How long they may take to arrive."""
+
+HEAD_DEADLINE_SPREAD = 0.2
+"""And at most by how much longer."""
 
 TURNED_AWAY_S = 1.0
 """How long a connection that is one too many has to say something, and be answered. Closed before
@@ -215,7 +219,9 @@ class HardenedHttp(H11Protocol):
 
     def _await_head(self) -> None:
         if self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(HEAD_DEADLINE_S, self._too_late)
+            # Connections that came together are not all cut in the same moment.
+            deadline_s = HEAD_DEADLINE_S * (1.0 + HEAD_DEADLINE_SPREAD * random())  # noqa: S311
+            self._deadline = self.loop.call_later(deadline_s, self._too_late)
 
     def _head_is_here(self) -> None:
         if self._deadline is not None:
@@ -266,6 +272,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
 
         self.app = answering
         await super().run_asgi()
+        self.app = app
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade has begun."""
@@ -286,6 +293,8 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         if door is not None:
             door.leave(self.transport)
         super().connection_lost(exc)
+        # It waits for bytes, and knows `conn`, which knows it.
+        self.conn.parser.close()
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, in portions; behind our own close not much of it."""

@@ -93,6 +93,8 @@ class Intake:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        # Whoever is behind them knows this intake.
+        self._hold = self._go_on = self._failed = _nothing
 
     def _too_much_waits(self) -> bool:
         waiting = self._waiting
@@ -152,3 +154,6 @@ class Intake:
             is not None
         ]
         return pending, frames[done:]
+
+
+def _nothing() -> None: ...

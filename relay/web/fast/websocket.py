@@ -20,9 +20,9 @@ from relay.web.hardening import HardenedWebSocket
 EXTENSION = "relay.socket"
 """Where a scope's `extensions` have the socket."""
 
-PORTION_BYTES = 16_384
-"""What is decoded at a time: some 70 chunks, which are acted on together; or 2 ms of frames that
-are as small as they can be, each of which costs less here than by ASGI."""
+PORTION_BYTES = 4_096
+"""What is decoded at a time: some 17 chunks, which are acted on together; or half a millisecond of
+frames that are as small as they can be, each of which costs less here than by ASGI."""
 
 
 class SocketUser(Protocol):
@@ -195,8 +195,12 @@ class FastWebSocket(HardenedWebSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
         super().connection_lost(exc)
-        if self._user is not None:
-            self._user.lost()
+        # The scope is ours, and knows us.
+        scope = cast("Scope | None", getattr(self, "scope", None)) or {}
+        scope.get("extensions", {}).pop(EXTENSION, None)
+        user, self._user = self._user, None
+        if user is not None:
+            user.lost()
 
     # --- to the socket: see `Socket` --------------------------------------------------------
 
