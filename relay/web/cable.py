@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from contextvars import Context
+from random import random
 from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
@@ -150,7 +151,9 @@ class Heartbeat:
         self._clock = clock
         self._every_s = every_s
         self._last = 0
-        self._timer = asyncio.get_running_loop().call_later(every_s, self._beat)
+        # Sockets that came together are not all written to in the same moment.
+        first_s = every_s * random()  # noqa: S311 - no secret
+        self._timer = asyncio.get_running_loop().call_later(first_s, self._beat)
 
     def stop(self) -> None:
         """No more pings."""

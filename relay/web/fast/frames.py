@@ -32,6 +32,10 @@ _HEAD, _MASK = 2, 4
 FRAGMENTS_MAX = 1_024
 """How many may follow a message's first one. SDKs send none."""
 
+CONTROLS_MAX = 64
+"""How many may wait in `control`. Peers send one in several seconds, and each of a flood would be
+an object before anybody could count them."""
+
 _CODE_BYTES = 2
 
 _CODES = ((1000, 1003), (1007, 1014), (3000, 4999))
@@ -47,6 +51,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     INVALID_DATA = 1007
+    POLICY = 1008
     TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
@@ -229,6 +234,8 @@ class FrameReader:
     def _control(self, opcode: int, payload: bytes, *, final: bool) -> None:
         if not final or len(payload) > CONTROL_BYTES_MAX:
             self._fail(CloseCode.PROTOCOL_ERROR, "a control frame is short and whole")
+        elif len(self.control) >= CONTROLS_MAX:
+            self._fail(CloseCode.POLICY, "rate_limited")
         elif opcode == PING:
             self.control.append(Ping(payload))
         elif opcode == PONG:

@@ -136,6 +136,18 @@ async def test_a_ping_follows_the_clock_and_strictly_increases() -> None:
     ]
 
 
+async def test_sockets_that_came_together_are_not_pinged_in_one_moment() -> None:
+    """Each begins somewhere within the interval: a thousand pings at once delay every stream."""
+    outboxes = [Outbox(too_slow="") for _ in range(100)]
+    beats = [Heartbeat(outbox, ManualClock(1.0), 60.0) for outbox in outboxes]
+    now = asyncio.get_running_loop().time()
+    first = [beat._timer.when() - now for beat in beats]  # noqa: SLF001 - else it takes a minute
+    for beat in beats:
+        beat.stop()
+    assert max(first) - min(first) > 30.0
+    assert max(first) <= 60.0
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [

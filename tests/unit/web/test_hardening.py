@@ -22,6 +22,7 @@ from relay.web import hardening
 from relay.web.hardening import (
     HEAD_BYTES_MAX,
     HEAD_DEADLINE_S,
+    HEAD_DEADLINE_SPREAD,
     PINGS_PER_S,
     HardenedHttp,
     HardenedWebSocket,
@@ -104,7 +105,8 @@ class Stage:
         """Let the deadline pass."""
         deadline = self.deadline()
         assert deadline is not None
-        assert deadline.when() <= self.loop.time() + HEAD_DEADLINE_S
+        last = HEAD_DEADLINE_S * (1.0 + HEAD_DEADLINE_SPREAD)
+        assert deadline.when() <= self.loop.time() + last
         deadline.cancel()
         self.protocol._too_late()  # noqa: SLF001
 
@@ -138,6 +140,20 @@ async def test_a_connection_that_says_nothing_is_closed_with_a_word(stage: Stage
     stage.expire()
     assert stage.refusal() == (b"HTTP/1.1 408 Request Timeout", "bad_request")
     assert stage.wire.closed
+
+
+async def test_connections_that_came_together_are_not_cut_in_one_moment() -> None:
+    """A thousand at once would delay every stream."""
+    stages = [Stage(Way.FAST) for _ in range(100)]
+    deadlines = []
+    for one in stages:
+        one.connect()
+        deadline = one.deadline()
+        assert deadline is not None
+        deadlines.append(deadline.when() - one.loop.time())
+        one.protocol.connection_lost(None)
+    spread = HEAD_DEADLINE_S * HEAD_DEADLINE_SPREAD
+    assert max(deadlines) - min(deadlines) > spread / 2
 
 
 async def test_a_head_in_time_ends_the_deadline(stage: Stage) -> None:

@@ -140,6 +140,17 @@ def test_nothing_is_read_behind_a_close() -> None:
     assert (read(raw(0x88, b"")).control, reader.failure) == ([Close(None)], None)
 
 
+def test_so_many_controls_may_come_together_and_no_more() -> None:
+    """The rest of a flood is not even made into objects; texts before it are whole."""
+    flood = raw(0x81, b"a") + raw(0x89, b"p") * frames.CONTROLS_MAX
+    reader = FrameReader(MAX)
+    assert (reader.feed(flood), reader.failure) == (["a"], None)
+    reader.control.clear()
+    assert (reader.feed(flood + raw(0x8A, b"one more")), len(reader.control)) == (["a"], 64)
+    assert reader.failure is not None
+    assert (reader.failure.code, reader.failure.reason) == (CloseCode.POLICY, "rate_limited")
+
+
 def test_what_is_no_text_is_told_beside_the_texts() -> None:
     """Pongs nobody asked for included."""
     reader = FrameReader(MAX)
