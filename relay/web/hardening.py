@@ -20,7 +20,6 @@ import h11
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -32,7 +31,7 @@ from relay.limits.door import Door
 from relay.limits.refusal import Refusal
 from relay.web.answers import json_error
 from relay.web.listener import be_patient
-from relay.web.portions import Portions
+from relay.web.portions import Flow, Portions
 from relay.web.unfinished import cutting
 
 HEAD_BYTES_MAX = 32_768
@@ -94,41 +93,6 @@ class _ChunkCounter(h11.Connection):
         return event
 
 
-class _Flow(FlowControl):
-    """Reads on only behind what was read already.
-
-    Its event is made for who waits for it: it takes 0.8 KB, and most sockets are never full.
-    """
-
-    def __init__(self, transport: asyncio.Transport, portions: Portions) -> None:
-        self._transport = transport
-        self._portions = portions
-        self._writable: asyncio.Event | None = None
-        self.read_paused = self.write_paused = False
-
-    async def drain(self) -> None:
-        """See `FlowControl`."""
-        if self.write_paused:
-            self._writable = self._writable or asyncio.Event()
-            await self._writable.wait()
-
-    def pause_writing(self) -> None:
-        """See `FlowControl`."""
-        self.write_paused = True
-
-    def resume_writing(self) -> None:
-        """See `FlowControl`."""
-        self.write_paused = False
-        if self._writable is not None:
-            self._writable.set()
-            self._writable = None
-
-    def resume_reading(self) -> None:
-        """See `FlowControl`."""
-        super().resume_reading()
-        self._portions.go_on()
-
-
 class HardenedHttp(H11Protocol):
     """HTTP/1.1 whose heads have a deadline and a limit, and whose bodies have not many chunks."""
 
@@ -145,7 +109,7 @@ class HardenedHttp(H11Protocol):
         self._portions = Portions(
             self.loop, transport, self._take, lambda: not self.flow.read_paused
         )
-        self.flow = _Flow(transport, self._portions)
+        self.flow = Flow(transport, self._portions)
         door = _door(self.config)
         if door is not None and self.client is not None:
             self._refusal = door.enter(transport, self.client[0], self.loop.time())

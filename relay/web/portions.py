@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from uvicorn.protocols.http.flow_control import FlowControl
+
 PORTION_BYTES: Final = 2_048
 """340 of the smallest frames, or 5 ms; all of an ordinary message."""
 
@@ -104,6 +106,41 @@ class Portions:
             self.drop()
             if self._ready():
                 self._transport.resume_reading()
+
+
+class Flow(FlowControl):
+    """Reads on only behind what was read already.
+
+    Its event is made for who waits for it: it takes 0.8 KB, and most sockets are never full.
+    """
+
+    def __init__(self, transport: asyncio.Transport, portions: Portions) -> None:
+        self._transport = transport
+        self._portions = portions
+        self._writable: asyncio.Event | None = None
+        self.read_paused = self.write_paused = False
+
+    async def drain(self) -> None:
+        """See `FlowControl`."""
+        if self.write_paused:
+            self._writable = self._writable or asyncio.Event()
+            await self._writable.wait()
+
+    def pause_writing(self) -> None:
+        """See `FlowControl`."""
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        """See `FlowControl`."""
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def resume_reading(self) -> None:
+        """See `FlowControl`."""
+        super().resume_reading()
+        self._portions.go_on()
 
 
 def _nothing(_: bytes) -> None: ...
