@@ -50,11 +50,11 @@ it did, it would lose the answer with the connection."""
 PINGS_PER_S = 10.0
 """Clients ping every 10 to 60 s. So few unread pongs take no memory to speak of."""
 
-FRAGMENTS_MAX = 1_024
-"""Of one message: 64 bytes each, where it is as large as it may be. SDKs send one."""
+FRAGMENTS_MAX = 256
+"""Of one message: 256 bytes each, where it is as large as it may be. SDKs send one."""
 
-BODY_CHUNKS_MAX = 1_024
-"""Of one request that comes chunked: 1 KiB each, where it is as large as it may be."""
+BODY_CHUNKS_MAX = 256
+"""Of one request that comes chunked: 4 KiB each, where it is as large as it may be."""
 
 AFTER_CLOSE_BYTES_MAX = 524_288
 """What is read of a peer that we have closed, while we wait for its answer. A bot may have so much
@@ -334,12 +334,17 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer, or cut a peer that only asks."""
+        if self.may_ping():
+            super().handle_ping()
+
+    def may_ping(self) -> bool:
+        """Whether to answer one more ping. A peer that has sent too many is cut."""
         if self.close_sent:
-            return
+            return False
         if self._pings.take(1.0, self.loop.time()):
             self._cut()
-            return
-        super().handle_ping()
+            return False
+        return True
 
     def keepalive_timeout(self) -> None:
         """Let go who does not answer, but not who is slowed down: its pong waits to be read."""

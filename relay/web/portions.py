@@ -13,10 +13,10 @@ from typing import Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-PORTION_BYTES: Final = 2_048
-"""340 of the smallest frames, or 5 ms; all of an ordinary message."""
+PORTION_BYTES: Final = 256
+"""42 of the smallest frames, or half a millisecond; most of what an ordinary request has."""
 
-TURN_S: Final = 0.001
+TURN_S: Final = 0.0001
 """How long one connection decodes before the others have their turn."""
 
 
@@ -27,7 +27,17 @@ class Portions:
     it waits for its application, and says `go_on` once that has caught up.
     """
 
-    __slots__ = ("_at", "_data", "_loop", "_ready", "_take", "_transport", "_turn", "portion_bytes")
+    __slots__ = (
+        "_at",
+        "_data",
+        "_loop",
+        "_ready",
+        "_take",
+        "_transport",
+        "_turn",
+        "portion_bytes",
+        "turn_s",
+    )
 
     def __init__(
         self,
@@ -44,6 +54,7 @@ class Portions:
         self._at = 0
         self._turn: asyncio.Handle | None = None
         self.portion_bytes = PORTION_BYTES
+        self.turn_s = TURN_S
 
     @property
     def waiting(self) -> bool:
@@ -89,7 +100,7 @@ class Portions:
 
     def _take_turn(self) -> None:
         self._turn = None
-        until = self._loop.time() + TURN_S
+        until = self._loop.time() + self.turn_s
         while self._at < len(self._data) and not self._transport.is_closing():
             portion = self._data[self._at : self._at + self.portion_bytes]
             self._at += self.portion_bytes

@@ -29,7 +29,7 @@ _SHORT, _LONG = 126, 127
 _HEAD, _MASK = 2, 4
 """Bytes of the first part of a head, and of the mask at its end."""
 
-FRAGMENTS_MAX = 1_024
+FRAGMENTS_MAX = 256
 """How many may follow a message's first one. SDKs send none."""
 
 CONTROLS_MAX = 64

@@ -25,6 +25,10 @@ PORTION_BYTES = 4_096
 frames that are as small as they can be, each of which costs less here than by ASGI."""
 
 
+TURN_S = 0.001
+"""How long one socket is decoded before the others have their turn."""
+
+
 class SocketUser(Protocol):
     """Whoever claimed a socket."""
 
@@ -114,6 +118,7 @@ class FastWebSocket(HardenedWebSocket):
                 if self.transport.is_closing():
                     break
                 self._control(user, event)
+            self._write_pongs()
         if reader.failure is not None and not self.close_sent:
             self._refuse(frames.close(reader.failure.code, reader.failure.reason))
 
@@ -122,17 +127,23 @@ class FastWebSocket(HardenedWebSocket):
             case Ping() | Pong() if self.close_sent:
                 pass
             case Ping(payload):
-                # Made by `conn`, because the hardened protocol writes what that has to send.
-                self.conn.send_pong(payload)
-                self.handle_ping()
+                if self.may_ping():
+                    # By `conn`: where another ping is one too many, its last words come behind.
+                    self.conn.send_pong(payload)
             case Pong(payload):
                 self.handle_pong(Frame(Opcode.PONG, payload))
             case Binary(size):
                 user.received_binary(size)
             case Close(code):
+                self._write_pongs()
                 self._end(b"" if self.close_sent else frames.close(code))
             case _:
                 assert_never(event)
+
+    def _write_pongs(self) -> None:
+        """Those for pings that came together at once: 50 writes would take a millisecond."""
+        if pongs := self.conn.data_to_send():
+            self.transport.write(b"".join(pongs))
 
     def _end(self, last: bytes) -> None:
         self.stop_keepalive()
@@ -209,6 +220,7 @@ class FastWebSocket(HardenedWebSocket):
         self._user = user
         self._reader = FrameReader(self.config.ws_max_size)
         self._portions.portion_bytes = PORTION_BYTES
+        self._portions.turn_s = TURN_S
         if self.disconnected:
             user.lost()
 

@@ -184,6 +184,7 @@ async def test_a_head_that_is_too_large_is_refused(stage: Stage, pieces: int) ->
     for start in range(0, len(head), size):
         if not stage.wire.closed:
             stage.say(head[start : start + size])
+    await stage.answered()
     assert stage.refusal() == (
         b"HTTP/1.1 431 Request Header Fields Too Large",
         "limit_reached",

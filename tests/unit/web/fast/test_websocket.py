@@ -39,11 +39,13 @@ class Wire(asyncio.Transport):
         super().__init__({"peername": ("192.0.2.1", 5)})
         self.protocol: FastWebSocket | None = None
         self.written = b""
+        self.writes = 0
         self.done: list[str] = []
         self.reading = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
+        self.writes += 1
 
     def close(self) -> None:
         self.done.append("close")
@@ -195,6 +197,18 @@ async def test_a_ping_is_answered_at_once(stage: Stage) -> None:
     stage.say(frame(0x01, b"a") + frame(PING, b"p") + frame(0x80, b"b"))
     assert stage.wire.written == frames.frame(10, b"p")
     assert stage.user.told == [("text", "ab")]
+    await stage.stop()
+
+
+async def test_pings_that_come_together_are_answered_together(stage: Stage) -> None:
+    """Each of them, before the answer to a close behind them; a write for each takes too long."""
+    await stage.open()
+    before = stage.wire.writes
+    stage.say(frame(PING, b"p") + frame(PING, b"q"))
+    assert stage.wire.written == b"\x8a\x01p\x8a\x01q"
+    assert stage.wire.writes == before + 1
+    stage.say(frame(PING, b"r") + frame(CLOSE, b"\x03\xe8"))
+    assert stage.wire.written.endswith(b"\x8a\x01r\x88\x02\x03\xe8")
     await stage.stop()
 
 
