@@ -119,6 +119,9 @@ class Switchboard:
             if newer is not None and 0 < newer.fence < link.fence:
                 # Its listening was overtaken by this one, so the mailbox no longer knows it.
                 await self._listen(newer)
+                if not newer.current:
+                    # Gone meanwhile, and it had stopped to listen before it did so again.
+                    await self._unlisten(newer)
             await self._unlisten(link)
         self._logger.info("bot_connected", bot_id=bot_id, protocol=link.protocol, sdk=sdk)
         return link

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -295,69 +294,6 @@ async def test_a_socket_that_breaks_while_its_bot_is_attached_is_not_left_behind
     await reader.read_all()
     assert reader.end.outcome == "bot_gone"
     assert older.farewells == [("fenced", False)]
-
-
-async def test_of_two_connections_that_come_at_once_the_newer_one_stays() -> None:
-    """The older one was fenced before it listened, and stops at once."""
-    world, mailbox = slow_world()
-    mailbox.released.clear()
-    first = asyncio.ensure_future(world.bot())
-    await settle_down()
-    second = asyncio.ensure_future(world.bot())
-    await settle_down()
-    mailbox.released.set()
-    older, newer = await asyncio.gather(first, second)
-    assert older.farewells == [("fenced", False)]
-    await settle_down()
-    stream = (await world.ask()).stream_id
-    assert [command.stream_id for command in newer.heard(Command)] == [stream]
-
-
-async def test_a_newer_connection_that_is_overtaken_listens_again() -> None:
-    """The older one's listening takes so long that it lands last: the bot must not go deaf."""
-
-    class Overtaking(DelayedMailbox):
-        """Lets the second listener go before the first."""
-
-        calls = 0
-
-        async def listen(
-            self, bot_id: int, deliver: Callable[[Letter], None], replaced: Callable[[], None]
-        ) -> int:
-            self.calls += 1
-            if self.calls == 1:
-                await self.released.wait()
-            return self.inner.listen(bot_id, deliver, replaced)
-
-    mailbox = Overtaking(MemoryMailbox())
-    world = World(MemoryLog(), mailbox)
-    mailbox.released.clear()
-    coming = asyncio.ensure_future(world.bot())
-    await settle_down()
-    newer = await world.bot()
-    mailbox.released.set()
-    older = await coming
-    stream = (await world.ask()).stream_id
-    assert [command.stream_id for command in newer.heard(Command)] == [stream]
-    assert older.heard(Command) == []
-    newer.link.detach()
-    await settle_down()
-    assert not await world.node.is_online(1)
-
-
-async def test_a_connection_that_was_fenced_before_it_listened_does_not_stay() -> None:
-    """The newer one is gone by then: nobody listens for the bot."""
-    world, mailbox = slow_world()
-    mailbox.released.clear()
-    coming = [asyncio.ensure_future(world.bot())]
-    await settle_down()
-    coming.append(asyncio.ensure_future(world.bot()))
-    await settle_down()
-    coming[1].cancel()
-    await settle_down()
-    mailbox.released.set()
-    await coming[0]
-    assert not await world.node.is_online(1)
 
 
 async def test_a_stream_that_has_ended_later_is_not_stated_as_open(far: World) -> None:
