@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from relay.broker.redis.connections import CONNECTION_CLASSES
 from relay.broker.redis.keys import BUCKETS, Keys, decode
 from relay.broker.redis.pipe import Confirmation, Pipe, describe
 from relay.broker.redis.tasks import end
@@ -69,7 +70,9 @@ class Endpoint:
         options: dict[str, Any] = dict(parse_url(self.url))
         if address is not None:
             options["host"], options["port"] = address
+        asked_for = options.get("connection_class", Connection)
         options |= {
+            "connection_class": CONNECTION_CLASSES[asked_for],
             "protocol": 2,
             "redis_connect_func": connect,
             "retry": Retry(NoBackoff(), 0),
