@@ -25,6 +25,10 @@ from relay.protocol.events import BotLost, Stop
 from relay.protocol.status import Outcome
 from relay.settings import Settings
 
+CUT_OFF_S = 20.0
+"""How much longer the bots of a node are waited for that gives no sign of life any more. Where it
+is only cut off from the broker they stay connected to it, and are back as soon as it is."""
+
 
 class Streams:
     """Puts together what a stream needs: an owner, readers, notes, and those who look after it."""
@@ -172,9 +176,9 @@ class Streams:
             stream.receive(end, now)
 
     def _orphaned(self, stream: NodeStream) -> None:
-        """The node that owned it is gone, and its bot's connection with it."""
+        """The node that owned it is gone, or cut off, and its bot's connection with it."""
         if not self._switchboard.resettle(stream):
-            stream.receive(BotLost(), self._now())
+            stream.receive(BotLost(CUT_OFF_S), self._now())
 
     def _recovered(self, stream: NodeStream) -> None:
         # What the bot sent in between was not acknowledged: it hears what is stored, and resends.

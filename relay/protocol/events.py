@@ -82,6 +82,9 @@ class Abort:
 class BotLost:
     """The connection that carries this stream broke."""
 
+    wait_s: float = 0.0
+    """How much longer than for its grace the bot is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class BotBack:

@@ -162,7 +162,7 @@ class StreamReceiver:
                     state.writer.part_with(message.part)
                 return self._stop(message.outcome, message.detail, now, message.shown)
             case BotLost():
-                state.lose_bot(now)
+                state.lose_bot(now + message.wait_s)
                 return []
             case BotBack():
                 state.find_bot(now, can_resend=message.can_resend)
@@ -193,8 +193,8 @@ class StreamReceiver:
             return self._stop(Outcome.BOT_GONE, "the bot did not reconnect in time", now)
         if now >= state.idle_deadline:
             return self._stop(Outcome.IDLE, "no chunk for the idle limit", now)
-        gap_since = state.sequencer.gap_since
-        if gap_since is not None and now >= gap_since + limits.gap_s:
+        gap_deadline = state.gap_deadline
+        if gap_deadline is not None and now >= gap_deadline:
             return self._append(self._give_up(ELLIPSIS, now))
         return self._remind(now)
 

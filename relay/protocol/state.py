@@ -151,6 +151,15 @@ class StreamState:
         return max(self.last_chunk_at or 0.0, self.back_at) + self.limits.idle_s
 
     @property
+    def gap_deadline(self) -> float | None:
+        """When what is missing in the middle is given up; None where nothing is.
+
+        Not sooner after the bot's return than after the gap's beginning: it may fill it now.
+        """
+        since = self.sequencer.gap_since
+        return None if since is None else max(since, self.back_at) + self.limits.gap_s
+
+    @property
     def barrier_deadline(self) -> float:
         """When the hold of the end is over. Only to be asked once the end has come."""
         return self.barrier.deadline(
@@ -168,8 +177,8 @@ class StreamState:
             deadlines.append(self.idle_deadline)
             if self.lost_at is not None:
                 deadlines.append(self.lost_at + self.limits.bot_grace_s)
-            if (gap_since := self.sequencer.gap_since) is not None:
-                deadlines.append(gap_since + self.limits.gap_s)
+            if (gap_deadline := self.gap_deadline) is not None:
+                deadlines.append(gap_deadline)
         if self.retransmission.due_at is not None:
             deadlines.append(self.retransmission.due_at)
         return min(deadlines)

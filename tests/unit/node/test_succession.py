@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.errors import BrokerUnavailable
+from relay.node.streams import CUT_OFF_S
 from relay.protocol.events import Chunk, Stop
 from relay.protocol.status import Outcome
 from relay.wire.bot import Cancel, Closed, Command, OpenStreamState
@@ -83,14 +84,17 @@ async def test_a_node_that_wakes_up_late_is_refused_and_lets_go(nodes: Nodes) ->
 
 
 async def test_what_a_dead_node_leaves_behind_ends_honestly(nodes: Nodes) -> None:
-    """Its bot never comes back: another node takes the stream, waits the grace, and ends it."""
+    """Its bot never comes back: another node takes the stream, waits for it, and ends it."""
     here, there = nodes.start("a"), nodes.start("b")
     bot = await there.bot()
     stream = await ask(here)
     reader = await here.read(stream)
     await bot.chunks(stream, TEXTS, 0, 1)
     nodes.shared.kill("b")
-    await here.advance(1.0 + 8.0 + 0.1)
+    await here.advance(1.0 + 8.0 + CUT_OFF_S - 0.1)
+    await reader.read()
+    assert not reader.subscription.finished, "it may only be cut off, and its bots be with it"
+    await here.advance(0.2)
     assert await reader.read_all() == "one two "
     assert reader.end.outcome is Outcome.BOT_GONE
     await here.advance(0.0)

@@ -81,6 +81,17 @@ class TestAsking:
         performer.advance(5.0)
         assert performer.nacks == [Nack(((1, 2),))]
 
+    def test_a_bot_that_is_back_has_all_the_time_to_fill_a_gap(self) -> None:
+        """While it was away it could not, and that is not held against it."""
+        performer = Performer(can_resend=True)
+        send(performer, TEXTS, [0, 3], at=1.0)
+        performer.receive(BotLost(), 1.1)
+        performer.receive(BotBack(can_resend=True), 8.9)
+        performer.advance(16.8)
+        assert performer.text == "a"
+        performer.advance(16.901)
+        assert performer.text == "a\u2026d"
+
     def test_a_gap_that_nobody_fills_is_given_up_in_time(self) -> None:
         """A protocol-2 bot that does not answer must not keep the glasses waiting either."""
         performer = Performer(can_resend=True)
@@ -92,6 +103,14 @@ class TestAsking:
 
 
 class TestLost:
+    def test_a_bot_is_waited_for_longer_where_that_is_said(self) -> None:
+        """Its node is gone, or only cut off: nobody knows."""
+        performer = Performer(can_resend=True)
+        send(performer, TEXTS, [0], at=4.0)
+        performer.receive(BotLost(20.0), 5.0)
+        performer.finish()
+        assert performer.end.at == 33.0
+
     def test_a_bot_that_does_not_come_back_ends_the_stream_after_its_grace(self) -> None:
         """With what is here, as an anomaly."""
         performer = Performer(can_resend=True)
