@@ -117,7 +117,8 @@ class StreamOwner:
     answer made from it would acknowledge what is still on its way to the log.
 
     `since` is when this node began. Before, no bot could come back to it or say anything, so
-    that its grace and its silence begin then, however long the relay was away.
+    that its grace and its silence begin then, however long the relay was away. `back_at` is since
+    when a bot that is here can be heard again, and fill what is missing.
     """
 
     def __init__(
@@ -130,10 +131,11 @@ class StreamOwner:
         react: Callable[[Reaction, float], None],
         failed: Callable[[BrokerError | UnknownStream], None],
         since: float = 0.0,
+        back_at: float = 0.0,
     ) -> None:
         facts = read_facts(snapshot.notes.get(FACTS, ""), snapshot.notes.get(SUMMARY, ""))
         lost_at = None if facts.lost_at is None else max(facts.lost_at, since)
-        facts = replace(facts, lost_at=lost_at, back_at=max(facts.back_at or 0.0, since))
+        facts = replace(facts, lost_at=lost_at, back_at=max(facts.back_at or 0.0, since, back_at))
         self.stream_id = snapshot.meta.stream_id
         self.fence = snapshot.fence
         self.dead = False

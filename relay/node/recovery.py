@@ -55,7 +55,12 @@ class Recovery:
         self._logger = structlog.get_logger("relay.node")
 
     def own(
-        self, snapshot: LogSnapshot, stream: NodeStream, *, can_resend: bool = False
+        self,
+        snapshot: LogSnapshot,
+        stream: NodeStream,
+        *,
+        can_resend: bool = False,
+        back_at: float = 0.0,
     ) -> StreamOwner:
         """Make the owner that this snapshot was granted to."""
         return StreamOwner(
@@ -66,6 +71,7 @@ class Recovery:
             react=stream.react,
             failed=partial(self._failed, stream),
             since=self._since,
+            back_at=back_at,
         )
 
     def retry(self, stream: NodeStream, now: float) -> None:
@@ -150,6 +156,6 @@ class Recovery:
             stream.lose(self._now())
             self._background(self._drop(stream.stream_id), **stream.view.names)
             return
-        owner = self.own(snapshot, stream, can_resend=can_resend)
+        owner = self.own(snapshot, stream, can_resend=can_resend, back_at=self._now())
         stream.take_over(owner, snapshot, self._now())
         self._recovered(stream)

@@ -269,7 +269,8 @@ class NodeStream:
         for one in unsaid:
             self._say_again(one)
         for message, came_at in parked:
-            self.receive(message, came_at)
+            # Before, its bot could not fill in what the end has to wait for.
+            self.receive(message, now if isinstance(message, End) else came_at)
         if self.link is None:
             # Behind all that knows better since when.
             self.receive(BotLost(), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 from tests.faults.scenario import Measured, Scenario, Size
@@ -22,7 +23,8 @@ async def weather(stage: Stage, size: Size) -> Measured:
     await stage.bots(ledger.url, limits={"ack_timeout_s": 0.25, "resend_max_s": 2.0})
     random = Random(size.seed)
     chunks = min(size.chunks, ROUND // 2) if size.short else size.chunks
-    done = lost = incomplete = 0
+    done = lost = 0
+    ends = Counter[str]()
     did: dict[str, int] = {}
     while done < chunks:
         names = ("dropped", "repeated", "reordered", "delayed")
@@ -36,12 +38,13 @@ async def weather(stage: Stage, size: Size) -> Measured:
         measured.violations += verdict["violations"]
         done += verdict["sent"]
         lost += verdict["lost"]
-        incomplete += verdict["streams"] - verdict["outcomes"].get("completed", 0)
+        ends.update(verdict["outcomes"])
         did = verdict["did"]
     weathered = ", ".join(f"{count:,} {what}" for what, count in sorted(did.items()))
     measured.figures += [
-        f"{len(measured.violations)} violations in {done:,} chunks",
-        f"{lost} acknowledged lost, {incomplete} answers incomplete (frames: {weathered})",
+        f"{len(measured.violations)} violations in {done:,} chunks, {lost} acknowledged ones lost",
+        "ends: " + ", ".join(f"{count:,} {end}" for end, count in sorted(ends.items())),
+        f"frames: {weathered}",
     ]
     return measured
 

@@ -134,6 +134,31 @@ async def test_a_broker_that_is_down_is_asked_again(far: World, far_log: Delayed
     assert reader.end.outcome == "completed"
 
 
+@pytest.mark.parametrize("ends_meanwhile", [True, False])
+async def test_a_broker_that_was_down_for_long_leaves_the_bot_its_time(
+    ends_meanwhile: bool, far: World, far_log: DelayedLog
+) -> None:
+    """What its first write lost is not given up before the bot could send it again."""
+    bot = await far.bot()
+    stream = (await far.ask()).stream_id
+    reader = await far.read(stream)
+    await bot.chunks(stream, TEXTS, 0)
+    far_log.fail_next, far_log.claims_down = "before", 40
+    await bot.chunks(stream, TEXTS, 1)
+    await settle_down()
+    saying = [asyncio.ensure_future(bot.chunks(stream, TEXTS, 2, 3))]
+    if ends_meanwhile:
+        saying.append(asyncio.ensure_future(bot.end(stream, TEXTS)))
+    await far.advance(40 * RETRY_SECONDS + 1.0)
+    await asyncio.gather(*saying)
+    assert bot.acks == [0, 2, 3]
+    await bot.chunks(stream, TEXTS, 1)
+    if not ends_meanwhile:
+        await bot.end(stream, TEXTS)
+    assert await reader.read_all() == "abcd"
+    assert reader.end.outcome == "completed"
+
+
 async def test_an_owner_that_fails_again_is_rebuilt_again(far: World, far_log: DelayedLog) -> None:
     """What waited for the first one waits for the next."""
     bot = await far.bot()
