@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from bench.__main__ import QUIET, machine
 from bench.load import cpu_s, identifier_of, open_stream
 from bench.sizes import say, spec_of
+from relay.admin.trace_row import TraceRow
 from relay.demo.relay_process import relay_process
-from relay.node.tracer import TraceRow
 from relay.store.migrate import upgrade
 from relay.store.store import Store
 

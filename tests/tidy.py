@@ -92,6 +92,8 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.admin.binding": "values without behaviour; the store's tests make them",
     "relay.admin.live": "values without behaviour; the tests of the node's live view make them",
     "relay.admin.ports": "ports; the tests of the store and of the admin API use them",
+    "relay.admin.trace_row": "values without behaviour; the store's tests make them",
+    "relay.web.hardened.config": "values without behaviour; each hardened server has it",
     "relay.admin.statistics": "values without behaviour; the store's tests make them",
     "relay.doctor.finding": "values without behaviour; the tests of the doctor make them",
     "relay.web.admin.desk": "values without behaviour; the tests of the admin API make them",

@@ -1,5 +1,6 @@
 """What an operator asks and is told: the values, and the ports behind which they are found.
 
+trace_row   what is kept of one stream
 traces      which traces, in what order, a page of them
 statistics  what many traces say together
 people      bots, access keys and their scopes, binding tokens

@@ -8,8 +8,8 @@ from typing import Protocol
 from relay.admin.live import LiveStream
 from relay.admin.people import BindingRecord, BotRecord, KeyRecord, Made, Scope
 from relay.admin.statistics import Statistics
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceFilter, TracePage, TraceQuery
-from relay.node.tracer import TraceRow
 
 
 class TraceArchive(Protocol):

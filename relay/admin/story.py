@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.wire.jsontext import JsonValue
 
 WAIT_TOLD_MS: Final = 100.0

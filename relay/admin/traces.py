@@ -72,7 +72,7 @@ class TraceQuery:
 
 @dataclass(frozen=True, slots=True)
 class TraceSummary:
-    """A trace as a list shows it: `relay.node.tracer.TraceRow` without texts and timeline."""
+    """A trace as a list shows it: `relay.admin.trace_row.TraceRow` without texts and timeline."""
 
     trace_id: str
     stream_id: str

@@ -9,7 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from relay.admin.story import Point, points, runs, span, told
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.wire.timestamp import beijing_iso
 
 ROWS: Final = 30

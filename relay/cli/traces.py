@@ -22,7 +22,7 @@ from relay.cli.trace_lines import (
 from relay.errors import BadRequest
 
 if TYPE_CHECKING:
-    from relay.node.tracer import TraceRow
+    from relay.admin.trace_row import TraceRow
 
 trace_app = typer.Typer(help="What became of each stream.", no_args_is_help=True)
 trace_app.command("tail")(trace_tail)

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Final
 
+from relay.admin.trace_row import TraceRow
 from relay.errors import RelayError
-from relay.node.tracer import TraceRow
 from relay.store.secrets import new_access_key, new_sdk_token
 from relay.store.store import Store
 

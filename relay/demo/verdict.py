@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from relay.admin.trace_row import TraceRow
 from relay.demo.ledger import Delivery, Ledger, trace_delivery
 from relay.demo.scenarios import Claim, Scenario
-from relay.node.tracer import TraceRow
 
 HOLD_TOLERANCE_S = 0.001
 """Bot and relay are two processes, and a timer may fire within its resolution."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import cast
 
+from relay.admin.trace_row import TraceRow
 from relay.broker.base import Notes, StreamMeta
 from relay.metrics import Hop
 from relay.node.audience import Audience
-from relay.node.tracer import TraceRow
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.forensics import locate, measure
 from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from relay.admin.trace_row import TraceRow
 from relay.broker.base import LogSnapshot, Notes, StreamLog, StreamMeta, settle
 from relay.errors import UnknownStream
 from relay.node.audience import Audience
@@ -14,7 +15,6 @@ from relay.node.bots import BotLink, answer
 from relay.node.owner import AckNext, Reaction, StreamOwner, Unsaid
 from relay.node.readership import Readership
 from relay.node.record import BOT, EVENTS, StreamRecord
-from relay.node.tracer import TraceRow
 from relay.protocol.events import (
     Abort,
     Ack,

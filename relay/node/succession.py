@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from relay.admin.trace_row import TraceRow
 from relay.broker.base import Broker, LogSnapshot, StreamMeta, settle
 from relay.errors import BrokerError, UnknownStream
 from relay.node.background import Undertake
@@ -23,7 +24,6 @@ from relay.node.readership import Readership
 from relay.node.recovery import RETRY_SECONDS
 from relay.node.registry import Registry
 from relay.node.stream import NodeStream
-from relay.node.tracer import TraceRow
 
 ORPHANS_MAX = 64
 """How many of them it takes at once; another node may take the others meanwhile."""

@@ -8,9 +8,9 @@ import sqlalchemy
 from sqlmodel import col
 
 from relay.admin.statistics import Statistics
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceFilter, TracePage, TraceQuery
 from relay.errors import NotFound
-from relay.node.tracer import TraceRow
 from relay.store import trace_queries, trace_statistics, trace_steps
 from relay.store.engine import Database
 from relay.store.models import StreamTrace

@@ -113,7 +113,7 @@ class AdminToken(Record, table=True):
 
 
 class StreamTrace(Record, table=True):
-    """One finished stream. `relay.node.tracer.TraceRow` says what the columns hold."""
+    """One finished stream. `relay.admin.trace_row.TraceRow` says what the columns hold."""
 
     __tablename__ = "stream_traces"  # type: ignore[mutable-override]
     __table_args__ = (  # type: ignore[assignment]

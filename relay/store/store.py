@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from sqlalchemy import text
 
 from relay.admin.people import EVERYTHING, Scope
+from relay.admin.trace_row import TraceRow
 from relay.clock import Clock, SystemClock
 from relay.node.revocations import Standing
-from relay.node.tracer import TraceRow
 from relay.store import access_keys, admin_tokens, bots, trace_queries, traces
 from relay.store.admin_traces import TraceArchive
 from relay.store.bindings import BindingDesk

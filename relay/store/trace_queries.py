@@ -9,9 +9,9 @@ from sqlalchemy import SQLColumnExpression, func, or_
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import PAGE_ROWS_MAX, TraceOrder, TracePage, TraceQuery
 from relay.errors import BadRequest
-from relay.node.tracer import TraceRow
 from relay.store.models import StreamTrace
 from relay.store.trace_cursor import (
     CREATED,

@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import SQLColumnExpression
 from sqlmodel import col
 
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceSummary
-from relay.node.tracer import TraceRow
 from relay.store.models import StreamTrace, moment
 from relay.wire.jsontext import JsonValue
 

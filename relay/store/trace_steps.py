@@ -17,8 +17,8 @@ from sqlalchemy.sql.dml import Delete
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceOrder
-from relay.node.tracer import TraceRow
 from relay.store.engine import Database
 from relay.store.models import StreamTrace
 from relay.store.trace_cursor import CREATED, NUMBER, Place, behind, sorting

@@ -10,8 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from relay.admin.trace_row import TraceRow
 from relay.logs import get_logger
-from relay.node.tracer import TraceRow
 from relay.store.engine import Database, database_errors, is_outage, writing
 from relay.store.models import StreamTrace
 from relay.store.trace_rows import AMENDED, Values, to_columns

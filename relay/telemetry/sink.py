@@ -7,8 +7,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from relay.admin.trace_row import TraceRow
 from relay.logs import get_logger
-from relay.node.tracer import TraceRow, TraceSink
+from relay.node.tracer import TraceSink
 from relay.telemetry.spans import StreamSpan, span_of
 
 _logger = get_logger(__name__)

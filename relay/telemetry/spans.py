@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.protocol.status import Status
 from relay.wire.jsontext import JsonValue
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from relay.admin.live import LiveStream
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.protocol.events import Abort, Chunk, End, Entry, HeldChunk, Summary
 from relay.wire.bot import Outbound
 

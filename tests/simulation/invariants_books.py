@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.protocol.events import Chunk, EntryKind
 from relay.protocol.status import Outcome, Status
 from relay.wire.bot import Acked, Refused

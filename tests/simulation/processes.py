@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from relay.admin.trace_row import TraceRow
 from relay.broker.base import Broker
 from relay.clock import SystemClock
 from relay.errors import StoreError
 from relay.node.deadlines import TimerHandle
 from relay.node.node import Node
-from relay.node.tracer import Tracer, TraceRow
+from relay.node.tracer import Tracer
 from relay.settings import Settings
 from tests.simulation.broker import Line
 from tests.simulation.facts import Ledger, Row

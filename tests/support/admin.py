@@ -10,6 +10,7 @@ from relay.admin.live import LiveStream
 from relay.admin.people import EVERYTHING, BindingRecord, BotRecord, KeyRecord, Made, Scope
 from relay.admin.ports import BindingDesk, PeopleDesk, TraceArchive
 from relay.admin.statistics import Statistics
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import (
     PAGE_ROWS_MAX,
     TraceFilter,
@@ -19,7 +20,6 @@ from relay.admin.traces import (
     TraceSummary,
 )
 from relay.errors import BadRequest, NotFound, StoreError
-from relay.node.tracer import TraceRow
 from tests.support.admin_statistics import make_statistics
 
 NOW = 1_750_000_000.0

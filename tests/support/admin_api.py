@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.types import Scope
 
 from relay.admin.live import LiveStream
+from relay.admin.trace_row import TraceRow
 from relay.clock import ManualClock
-from relay.node.tracer import TraceRow
 from relay.web.admin.gate import AdminGate, AdminSession, SessionReader
 from relay.web.admin.live_feed import LiveFeed
 from relay.web.admin.lockout import ATTEMPTS_MAX, Lockout

@@ -14,16 +14,16 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 
+from relay.admin.trace_row import TraceRow
 from relay.clock import ManualClock
 from relay.demo.incident import load_incident
-from relay.node.tracer import TraceRow
 from relay.web.admin.gate import AdminGate
 from relay.web.admin.live_feed import LiveFeed
 from relay.web.admin.lockout import Lockout
 from relay.web.admin.page import admin_page_routes
 from relay.web.admin.routes import admin_api_routes
 from relay.web.admin.sessions import Sessions
-from relay.web.listener import listen
+from relay.web.hardened.listener import listen
 from relay.wire.jsontext import JsonValue
 from tests.support.admin import ADMIN_TOKEN, NOW, FakeAdminStore, FakeLive, trace_row
 

@@ -14,7 +14,7 @@ from relay.admin.statistics import (
     Percentiles,
     Statistics,
 )
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 
 
 def _percentiles(low: Iterable[float | None], high: Iterable[float | None]) -> Percentiles:

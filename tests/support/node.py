@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeVar
 
+from relay.admin.trace_row import TraceRow
 from relay.broker.base import Broker, Cluster, StreamLog, StreamMeta
 from relay.broker.memory import MemoryCluster, MemoryLog, MemoryMailbox
 from relay.clock import ManualClock
@@ -18,7 +19,7 @@ from relay.devices.plain import PlainProtocol
 from relay.node.bots import BotLink
 from relay.node.node import Node
 from relay.node.subscriber import Batch, Subscription
-from relay.node.tracer import Tracer, TraceRow
+from relay.node.tracer import Tracer
 from relay.protocol.events import Abort, Chunk, End, Entry, EntryKind, Position, Summary
 from relay.protocol.texthash import content_hash
 from relay.settings import Settings

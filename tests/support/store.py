@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.store.engine import Database
 from relay.store.models import Record
 

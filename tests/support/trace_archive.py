@@ -20,8 +20,8 @@ from relay.admin.statistics import (
     Percentiles,
     Statistics,
 )
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceFilter, TraceOrder, TraceQuery
-from relay.node.tracer import TraceRow
 from relay.store.admin_traces import TraceArchive
 from relay.store.engine import Database
 from relay.store.models import moment

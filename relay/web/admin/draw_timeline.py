@@ -24,7 +24,7 @@ from relay.admin.story import (
     seconds,
     span,
 )
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.web.admin.draw import Scale, element, group, line, rect, text, ticks
 
 ROWS_MAX: Final = 120

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from starlette.types import Receive, Scope, Send
 
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceSummary as SummaryValue
-from relay.node.tracer import TraceRow
 from relay.protocol.rangeset import RangeSet
 from relay.web.admin.operations import write_json
 from relay.web.admin.problems import Busy

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from relay.admin.story import Point, points, runs, span
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 
 COMPARED_CHARS_MAX: Final = 800
 """Comparing takes time with the square of the length: where more differs, all of it is marked."""

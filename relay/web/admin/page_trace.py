@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.admin.story import Point, points, told
+from relay.admin.trace_row import TraceRow
 from relay.admin.traces import TraceOrder, TraceQuery
 from relay.errors import NotFound
-from relay.node.tracer import TraceRow
 from relay.web.admin.draw_timeline import arrange, draw_timeline
 from relay.web.admin.page_filters import Filters, read_filters
 from relay.web.admin.page_frame import Desk, Visit, done, seen, then

@@ -1,6 +1,6 @@
 """What the admin API answers, as types: its document's schemas are made from them.
 
-The names are those of `relay.admin` and `relay.node.tracer`. Moments are ISO 8601 strings in UTC,
+The names are those of `relay.admin`. Moments are ISO 8601 strings in UTC,
 delays are milliseconds.
 """
 
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from relay.admin.people import BindingRecord, BotRecord, KeyRecord
 from relay.admin.story import points
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.web.admin.schema import Moment, Scope
 
 Json = Annotated[object, Meta(extra_json_schema={"description": "Any JSON value."})]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from relay.admin.story import GAPS_TOLD_MAX, Point, moments, points, ranges, seconds, told
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.wire.jsontext import JsonValue
 from tests.support.store import ROW
 

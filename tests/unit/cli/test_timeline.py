@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from relay.admin.trace_row import TraceRow
 from relay.cli.timeline import draw
-from relay.node.tracer import TraceRow
 from relay.wire.jsontext import JsonValue
 from tests.support.store import ROW
 

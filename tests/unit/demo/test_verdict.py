@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from relay.admin.trace_row import TraceRow
 from relay.demo.ledger import Heard, Ledger
 from relay.demo.scenarios import Claim, Scenario, Speaker
 from relay.demo.verdict import failed, judge, listed, locate
-from relay.node.tracer import TraceRow
 
 CHUNKS = tuple("abcdefgh")
 WHOLE = Scenario("whole", "", Speaker.LEGACY, 1, claim=Claim.TRUE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from relay.admin.trace_row import TraceRow
 from relay.node.record import BOT, EVENTS, MISSING_MAX, StreamRecord
-from relay.node.tracer import TraceRow
 from relay.protocol.events import Abort, Chunk, End, Summary
 from relay.protocol.texthash import content_hash
 from relay.settings import Settings

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from relay.admin.trace_row import TraceRow
 from relay.errors import BrokerUnavailable, StoreError
-from relay.node.tracer import MakeRow, Tracer, TraceRow
+from relay.node.tracer import MakeRow, Tracer
 from tests.support.node import NOW, Store, settle_down
 
 ROW = TraceRow("t", "s", "c", "agent", "user", 1, 7, "completed", "completed", NOW)

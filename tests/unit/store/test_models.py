@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import BigInteger, Integer
 from sqlmodel import SQLModel
 
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.store.engine import Database
 from relay.store.models import Bot, Record, StreamTrace, moment
 

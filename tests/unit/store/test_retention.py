@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from relay.admin.trace_row import TraceRow
 from relay.errors import StoreError
-from relay.node.tracer import TraceRow
 from relay.store import trace_queries, trace_steps, traces
 from relay.store.engine import Database
 from relay.store.retention import Janitor, Retention, Swept, sweep

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from relay.admin.trace_row import TraceRow
 from relay.errors import StoreError
-from relay.node.tracer import TraceRow
 from relay.protocol.status import Outcome
 from relay.store import trace_queries, traces
 from relay.store.engine import Database

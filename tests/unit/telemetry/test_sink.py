@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from relay.admin.trace_row import TraceRow
 from relay.errors import StoreError
-from relay.node.tracer import TraceRow
 from relay.telemetry import sink
 from relay.telemetry.sink import SpanSink
 from relay.telemetry.spans import StreamSpan

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.protocol.events import Chunk, End, Summary
 from relay.protocol.texthash import content_hash
 from relay.telemetry.spans import NAMED_MAX, SpanEvent, span_of

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from starlette.types import Message
 
+from relay.admin.trace_row import TraceRow
 from relay.errors import StoreError
-from relay.node.tracer import TraceRow
 from relay.web.admin.export import (
     COLUMNS,
     EXPORTS_MAX,

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 
 from relay.admin import live, people, statistics, traces
-from relay.node.tracer import TraceRow
+from relay.admin.trace_row import TraceRow
 from relay.web.admin import schema_answers as answers
 from relay.web.admin.operations import write_json
 from tests.support.admin import NOW, live_stream, lossy_row
