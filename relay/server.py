@@ -20,15 +20,13 @@ from relay.limits.door import Door
 from relay.logs import configure
 from relay.process import collect_seldom, keep_memory_together
 from relay.settings import Settings
+from relay.web.answers import json_error
 from relay.web.fast.http import FastHttp
 from relay.web.fast.websocket import FastWebSocket
-from relay.web.hardening import (
-    HEAD_BYTES_MAX,
-    HardenedConfig,
-    HardenedHttp,
-    HardenedWebSocket,
-)
-from relay.web.listener import listen
+from relay.web.hardened.config import HardenedConfig
+from relay.web.hardened.http import HEAD_BYTES_MAX, HardenedHttp
+from relay.web.hardened.listener import listen
+from relay.web.hardened.websocket import HardenedWebSocket
 from relay.web.metrics import metrics_route
 from relay.wire.cable import SUMMARY_FRAME_BYTES_MAX
 
@@ -127,6 +125,7 @@ def server_config(
         timeout_graceful_shutdown=FAREWELL_S,
     )
     config.door = door
+    config.turn_away = lambda refusal: json_error(refusal.error())
     return config
 
 

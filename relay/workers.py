@@ -22,7 +22,7 @@ from relay.logs import configure, get_logger
 from relay.server import Banner, announce, serve_on
 from relay.settings import PREFIX, Settings, as_variable
 from relay.store.signing_key import signing_key
-from relay.web.listener import listen
+from relay.web.hardened.listener import listen
 
 RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 30.0

@@ -26,10 +26,10 @@ from relay.limits.refusal import Kind, Refusal
 from relay.logs import get_logger
 from relay.web.admission import client_address, refuse_upgrade
 from relay.web.auth import BotIdentity, Directory, KeyIdentity, bearer, header, origin_allowed
+from relay.web.cable_socket import serve_socket
 from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.connection import Connection, holder_of, names_of
-from relay.web.fast.cable_socket import serve_socket
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import socket_in
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox

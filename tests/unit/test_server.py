@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 from relay.app import open_relay
 from relay.doctor.machine import BACKLOG, SOMAXCONN
 from relay.server import server_config
-from relay.web.listener import listen
+from relay.web.hardened.listener import listen
 from tests.support.relay_app import (
     AUTHORIZATION,
     EXIT_S,

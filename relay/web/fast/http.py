@@ -15,8 +15,8 @@ import h11
 from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
-from relay.web.hardening import HardenedHttp
-from relay.web.unfinished import cut
+from relay.web.hardened.http import HardenedHttp
+from relay.web.hardened.unfinished import cut
 
 EXTENSION = "relay.stream"
 """Where a scope's `extensions` have the stream."""

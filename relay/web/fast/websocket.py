@@ -15,7 +15,7 @@ from websockets.http11 import Request
 
 from relay.web.fast import frames
 from relay.web.fast.frames import Binary, Close, CloseCode, Control, FrameReader, Ping, Pong
-from relay.web.hardening import HardenedWebSocket
+from relay.web.hardened.websocket import HardenedWebSocket
 
 EXTENSION = "relay.socket"
 """Where a scope's `extensions` have the socket."""

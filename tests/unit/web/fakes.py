@@ -15,17 +15,18 @@ from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from relay.admin.trace_row import TraceRow
 from relay.broker.memory import memory_broker
 from relay.clock import SystemClock
 from relay.errors import StoreError
 from relay.limits.door import Door
 from relay.node.node import Node
-from relay.node.tracer import Tracer, TraceRow
+from relay.node.tracer import Tracer
 from relay.server import server_config
 from relay.settings import Settings
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.fast.passes import Passes
-from relay.web.listener import listen
+from relay.web.hardened.listener import listen
 from relay.web.routes import web_routes
 from relay.web.sse import Responder
 from relay.wire.jsontext import JsonValue

@@ -133,7 +133,7 @@ async def test_a_bot_that_never_reads_is_let_go_at_its_bound(
 ) -> None:
     """What others have to tell it gathers, up to the bound; then it is gone, and so is that."""
     monkeypatch.setattr(outbox_module, "CLOSE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("relay.web.fast.cable_socket.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("relay.web.cable_socket.CLOSE_TIMEOUT_S", 0.1)
     async with asyncio.timeout(TIMEOUT_S), asked(web, UPGRADE, buffer=4_096) as (reader, writer):
         await reader.readuntil(b"confirm_subscription")
         reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001

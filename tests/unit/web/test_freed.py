@@ -14,7 +14,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from bench.wire import PING, frame
-from relay.web.hardening import HardenedHttp
+from relay.web.hardened.http import HardenedHttp
 from tests.unit.web.fakes import Served, answer, eventually, serving
 from tests.unit.web.ways import Way
 

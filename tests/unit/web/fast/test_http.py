@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from relay.server import server_config
-from relay.web import unfinished
 from relay.web.fast.http import EXTENSION, FastHttp, Framing, stream_in
-from relay.web.listener import listen
+from relay.web.hardened import unfinished
+from relay.web.hardened.listener import listen
 from tests.unit.web.fakes import eventually
 
 TIMEOUT_S = 10.0

@@ -14,7 +14,7 @@ from relay.limits.door import Door
 from relay.server import server_config
 from relay.web.fast import frames
 from relay.web.fast.websocket import FastWebSocket, socket_in
-from relay.web.hardening import AFTER_CLOSE_BYTES_MAX
+from relay.web.hardened.websocket import AFTER_CLOSE_BYTES_MAX
 from tests.unit.web.fakes import eventually, serving
 
 UPGRADE = (

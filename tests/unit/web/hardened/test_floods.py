@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from relay.web.hardening import BODY_CHUNKS_MAX, FRAGMENTS_MAX
+from relay.web.hardened.http import BODY_CHUNKS_MAX
+from relay.web.hardened.websocket import FRAGMENTS_MAX
 from tests.unit.web.ways import Way
 
 TIMEOUT_S = 10.0

@@ -1,4 +1,4 @@
-"""What uvicorn's protocols lack: a deadline and a limit for heads, and an end to pings."""
+"""What uvicorn's HTTP lacks: a deadline and a limit for heads, and a door."""
 
 from __future__ import annotations
 
@@ -9,69 +9,31 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from relay.limits import door as door_module
 from relay.limits.allowance import Allowance
-from relay.limits.bucket import BURST_S
 from relay.limits.door import Door
-from relay.web import hardening
-from relay.web.hardening import (
+from relay.web.hardened import http as http_module
+from relay.web.hardened.http import (
     HEAD_BYTES_MAX,
     HEAD_DEADLINE_S,
     HEAD_DEADLINE_SPREAD,
-    PINGS_PER_S,
     HardenedHttp,
-    HardenedWebSocket,
 )
-from relay.web.listener import BEHIND_MS
+from relay.web.hardened.listener import BEHIND_MS
+from tests.unit.web.hardened.peers import (
+    BOTH_WAYS,
+    END,
+    REQUEST,
+    TIMEOUT_S,
+    UPGRADE,
+    TcpSocket,
+    Wire,
+    patient,
+)
 from tests.unit.web.ways import Way
-
-REQUEST = b"GET / HTTP/1.1\r\nHost: relay\r\n"
-END = b"\r\n\r\n"
-TIMEOUT_S = 10.0
-
-BOTH_WAYS = pytest.mark.parametrize("way", [Way.FAST, Way.PLAIN])
-ALL_WAYS = pytest.mark.parametrize("way", list(Way))
-
-
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-        self.socket: TcpSocket | None = None
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self.socket if name == "socket" and self.socket is not None else default
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
-class TcpSocket:
-    """Keeps the options that are set."""
-
-    def __init__(self) -> None:
-        self.options: list[tuple[int, int, int]] = []
-
-    def setsockopt(self, level: int, name: int, value: int) -> None:
-        self.options.append((level, name, value))
 
 
 class Stage:
@@ -202,13 +164,6 @@ async def test_a_large_head_within_the_limit_is_served(stage: Stage) -> None:
     assert stage.wire.written.startswith(b"HTTP/1.1 204")
 
 
-async def flood_with(data: bytes, writer: asyncio.StreamWriter, total: int) -> None:
-    """Send the same again and again, as fast as it is taken."""
-    for _ in range(total // len(data)):
-        writer.write(data)
-        await writer.drain()
-
-
 async def test_a_device_that_is_behind_is_judged_by_us_and_not_by_the_kernel(stage: Stage) -> None:
     """That takes one with a small buffer for dead after 10 s, though it reads all the while."""
     stage.wire.socket = tcp = TcpSocket()
@@ -217,45 +172,7 @@ async def test_a_device_that_is_behind_is_judged_by_us_and_not_by_the_kernel(sta
     stage.protocol.resume_writing()
 
 
-@ALL_WAYS
-async def test_a_flood_of_pings_is_cut_and_not_kept(way: Way) -> None:
-    """The peer reads nothing: its pongs would gather in our memory without end."""
-    gone = asyncio.Event()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await way.listen_to(scope, receive, send)
-        gone.set()
-
-    async with way.serve(app) as port, asyncio.timeout(TIMEOUT_S):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        assert b"101" in await reader.readuntil(END)
-        ping = b"\x89\xfd" + b"\0\0\0\0" + b"x" * 125
-        flood = ping * 1_000
-        reader._transport.pause_reading()  # type: ignore[attr-defined]  # noqa: SLF001
-        with pytest.raises(ConnectionError):
-            await flood_with(flood, writer, 100 * 1_048_576)
-        await gone.wait()
-        writer.close()
-
-
 # --- the door -------------------------------------------------------------------------------
-
-
-def patient(way: Way) -> ASGIApp:
-    """An application that waits for the end of a WebSocket, and answers anything else with 204."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await way.listen_to(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    return app
 
 
 async def say(port: int, data: bytes = REQUEST + b"\r\n") -> bytes:
@@ -265,12 +182,6 @@ async def say(port: int, data: bytes = REQUEST + b"\r\n") -> bytes:
     answered = await reader.read()
     writer.close()
     return answered
-
-
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 
 
 @BOTH_WAYS
@@ -305,7 +216,7 @@ async def test_who_is_turned_away_is_told_so_even_if_it_says_nothing(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a second; a connection that is merely cut tells nobody why."""
-    monkeypatch.setattr(hardening, "TURNED_AWAY_S", 0.1)
+    monkeypatch.setattr(http_module, "TURNED_AWAY_S", 0.1)
     door = Door(Allowance(connections_per_address=1))
     async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
         _, first = await asyncio.open_connection("127.0.0.1", port)
@@ -319,7 +230,7 @@ async def test_a_crowd_that_is_turned_away_is_cut_without_a_word(
 ) -> None:
     """Even to be refused takes a descriptor: of those there are so many and no more."""
     monkeypatch.setattr(door_module, "SPARE", 2)
-    monkeypatch.setattr(hardening, "TURNED_AWAY_S", 0.1)
+    monkeypatch.setattr(http_module, "TURNED_AWAY_S", 0.1)
     door = Door(Allowance(connections_per_address=1))
     async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
         open_ = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
@@ -330,43 +241,3 @@ async def test_a_crowd_that_is_turned_away_is_cut_without_a_word(
         assert [await reader.read() != b"" for reader, _ in open_[1:3]] == [True, True]
         for _, writer in open_:
             writer.close()
-
-
-@ALL_WAYS
-async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read(
-    way: Way,
-) -> None:
-    """Fifty at once are answered; of a flood each would cost a write. Close code 1008."""
-    door = Door(Allowance())
-    async with way.serve(patient(way), door) as port, asyncio.timeout(TIMEOUT_S):
-        async with connect(f"ws://127.0.0.1:{port}", proxy=None, compression=None) as peer:
-            for _ in range(int(PINGS_PER_S * BURST_S)):
-                pong = await peer.ping()
-                await pong
-            for _ in range(int(PINGS_PER_S * BURST_S)):
-                with suppress(ConnectionClosed):
-                    _ = await peer.ping()
-            await peer.wait_closed()
-        assert (peer.close_code, peer.close_reason) == (1008, "rate_limited")
-        while len(door):  # noqa: ASYNC110 - a socket has no event for it
-            await asyncio.sleep(0.001)
-
-
-@BOTH_WAYS
-async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead(way: Way) -> None:
-    """Its pong lies behind what was not read yet; one that is silent is let go as ever."""
-    config = way.config(patient(way))
-    make: Callable[..., asyncio.Protocol] | None = config.ws_protocol_class
-    assert make is not None
-    protocol = make(config, ServerState(), {}, asyncio.get_running_loop())
-    assert isinstance(protocol, HardenedWebSocket)
-    wire = Wire()
-    protocol.connection_made(wire)
-    closed = []
-    for paused, silent_s in ((True, 10.0), (False, 0.0), (False, 10.0)):
-        protocol.read_paused = paused
-        protocol._heard_at = protocol.loop.time() - silent_s  # noqa: SLF001 - else one would wait
-        protocol.keepalive_timeout()
-        closed.append(wire.closed)
-    assert closed == [False, False, True]
-    protocol.connection_lost(None)

@@ -8,9 +8,9 @@ from functools import partial
 
 from relay.logs import get_logger
 from relay.web.connection import Connection
-from relay.web.fast.intake import Intake
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import Socket
+from relay.web.intake import Intake
 from relay.web.outbox import ANSWERS_MAX_BYTES, CLOSE_TIMEOUT_S, Outbox
 
 _logger = get_logger(__name__)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.protocol.events import Chunk
 from relay.web.connection import Connection
-from relay.web.fast.intake import WAITING_CHARS_MAX, WAITING_FRAMES_MAX, Intake
+from relay.web.intake import WAITING_CHARS_MAX, WAITING_FRAMES_MAX, Intake
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from tests.unit.web.fakes import eventually
 

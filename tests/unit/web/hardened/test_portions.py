@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relay.web import portions as portions_module
-from relay.web.portions import PORTION_BYTES, Portions
+from relay.web.hardened import portions as portions_module
+from relay.web.hardened.portions import PORTION_BYTES, Portions
 
 READ = bytes(range(256)) * 1024
 """As much as one read of a socket brings."""

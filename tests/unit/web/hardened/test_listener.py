@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from relay.web.listener import listen
+from relay.web.hardened.listener import listen
 
 
 def test_connections_inherit_a_small_buffer_and_short_patience() -> None:

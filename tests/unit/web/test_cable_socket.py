@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
+from relay.web import cable_socket as module
+from relay.web.cable_socket import CableSocket, serve_socket
 from relay.web.connection import Connection
-from relay.web.fast import cable_socket as module
-from relay.web.fast.cable_socket import CableSocket, serve_socket
-from relay.web.fast.intake import WAITING_FRAMES_MAX
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import Socket, SocketUser
+from relay.web.intake import WAITING_FRAMES_MAX
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from tests.unit.web.fakes import eventually
 

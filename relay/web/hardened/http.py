@@ -1,0 +1,184 @@
+"""HTTP/1.1 whose heads have a deadline and a limit, and whose bodies have not many chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from random import random
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from relay.errors import BadRequest, LimitReached
+from relay.limits.refusal import Refusal
+from relay.web.hardened.config import HardenedConfig, door_of
+from relay.web.hardened.listener import be_patient
+from relay.web.hardened.portions import Flow, Portions
+from relay.web.hardened.unfinished import cutting
+from relay.web.hardened.websocket import HardenedWebSocket
+
+HEAD_BYTES_MAX = 32_768
+"""A request line and its headers. Ours have some 500 bytes, those behind proxies some 4,000."""
+
+HEAD_DEADLINE_S = 5.0
+"""How long they may take to arrive."""
+
+HEAD_DEADLINE_SPREAD = 0.2
+"""And at most by how much longer."""
+
+TURNED_AWAY_S = 1.0
+"""How long a connection that is one too many has to say something, and be answered. Closed before
+it did, it would lose the answer with the connection."""
+
+BODY_CHUNKS_MAX = 256
+"""Of one request that comes chunked: 4 KiB each, where it is as large as it may be."""
+
+_END_OF_HEAD = b"\r\n\r\n"
+
+
+class _ChunkCounter(h11.Connection):
+    """Counts the chunks of a body: each costs the same, whether it has a byte or a thousand."""
+
+    body_chunks = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        """See `h11.Connection`."""
+        event = super().next_event()
+        match event:
+            case h11.Data(chunk_start=True):
+                self.body_chunks += 1
+            case h11.Request():
+                self.body_chunks = 0
+            case _:
+                pass
+        return event
+
+
+class HardenedHttp(H11Protocol):
+    """uvicorn's, with what follows."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _refusal: Refusal | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A peer has connected: from now on it has so long to say what it wants."""
+        super().connection_made(transport)
+        self.app = cutting(self.app, self)
+        self.conn = self._chunks = _ChunkCounter(
+            h11.SERVER, self.config.h11_max_incomplete_event_size or HEAD_BYTES_MAX
+        )
+        self._portions = Portions(
+            self.loop, transport, self._take, lambda: not self.flow.read_paused
+        )
+        self.flow = Flow(transport, self._portions)
+        door = door_of(self.config)
+        if door is not None and self.client is not None:
+            self._refusal = door.enter(transport, self.client[0], self.loop.time())
+            if self._refusal is not None:
+                if door.crowded:
+                    transport.abort()
+                    return
+                self._deadline = self.loop.call_later(TURNED_AWAY_S, self._turn_away)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone."""
+        self._part()
+        self._head_is_here()
+        door = door_of(self.config)
+        if door is not None:
+            door.leave(self.transport)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly."""
+        super().pause_writing()
+        be_patient(self.transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sent, in portions, unless its head is too large."""
+        if self._refusal is not None:
+            self._turn_away()
+            return
+        self._portions.feed(data)
+
+    def _take(self, data: bytes) -> None:
+        if self.conn.their_state is h11.IDLE and self._too_large(data):
+            message = f"the request line and headers exceed {HEAD_BYTES_MAX} bytes"
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, LimitReached.code, message)
+            return
+        super().data_received(data)
+        if self._chunks.body_chunks > BODY_CHUNKS_MAX:
+            self._cut_body()
+        elif self.conn.their_state is h11.IDLE:
+            self._await_head()
+        else:
+            self._head_is_here()
+
+    def _cut_body(self) -> None:
+        if self.cycle.response_started:
+            self.transport.close()
+            return
+        message = f"the body comes in more than {BODY_CHUNKS_MAX} chunks"
+        self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, LimitReached.code, message)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """The head is here, and another protocol has the connection from now on."""
+        self._head_is_here()
+        early = self.conn.trailing_data[0] + self._part()
+        super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        if early and isinstance(protocol, HardenedWebSocket):
+            # uvicorn loses what came with the handshake.
+            protocol.data_received(early)
+
+    def _part(self) -> bytes:
+        """Let go of what knows this connection, and return what it sent and nobody took."""
+        self.app = self.config.loaded_app
+        return self._portions.close()
+
+    def _too_large(self, data: bytes) -> bool:
+        waiting, _ = self.conn.trailing_data
+        head, _, _ = (waiting + data).partition(_END_OF_HEAD)
+        return len(head) > HEAD_BYTES_MAX
+
+    def _await_head(self) -> None:
+        if self._deadline is None and not self.transport.is_closing():
+            # Connections that came together are not all cut in the same moment.
+            deadline_s = HEAD_DEADLINE_S * (1.0 + HEAD_DEADLINE_SPREAD * random())  # noqa: S311
+            self._deadline = self.loop.call_later(deadline_s, self._too_late)
+
+    def _head_is_here(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        message = f"the request line and headers took longer than {HEAD_DEADLINE_S:g} s"
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, BadRequest.code, message)
+
+    def _turn_away(self) -> None:
+        assert self._refusal is not None
+        assert isinstance(self.config, HardenedConfig)
+        answer = self.config.turn_away(self._refusal)
+        retry = f"Retry-After: {answer.headers['Retry-After']}\r\n"
+        self._answer(HTTPStatus(answer.status_code), bytes(answer.body), retry)
+
+    def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
+        self._answer(status, json.dumps({"error": message, "code": code}).encode())
+
+    def _answer(self, status: HTTPStatus, body: bytes, more: str = "") -> None:
+        # h11 has no request that this would be the response to.
+        self._head_is_here()
+        if self.transport.is_closing():
+            return
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            f"{more}Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
