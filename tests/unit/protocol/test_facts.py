@@ -99,6 +99,11 @@ SCRIPTS: dict[str, Script] = {
         (9.8, End(3)),
     ),
     "a failure": ((1.0, Chunk(TEXTS[0], 0)), (1.1, Abort("no credit", "Sorry."))),
+    "chunks behind the end, of more than it had counted": (
+        (1.0, Stop(Outcome.CANCELLED, "revoked")),
+        (1.1, Chunk(TEXTS[1], 1)),
+        (1.2, Chunk(TEXTS[0], 0)),
+    ),
     "a stop": ((1.0, Chunk(TEXTS[0], 0)), (1.1, Stop(Outcome.CANCELLED, "revoked"))),
 }
 
