@@ -195,21 +195,19 @@ class BotLink:
             return None
         return self._host.stream_of(self.bot_id, stream_id)
 
-    def takes_chunks(self, stream_id: str) -> bool:
-        """Whether chunks of this stream may go to `receive_chunks`: it is open, and here."""
+    def open_stream(self, stream_id: str) -> StreamPort | None:
+        """Return the stream if its chunks may go to `receive_chunks`: it is open, and here."""
         stream = self._host.stream_of(self.bot_id, stream_id) if self.current else None
-        return stream is not None and stream.closed is None
+        return stream if stream is not None and stream.closed is None else None
 
-    def receive_chunks(self, stream_id: str, chunks: Sequence[Chunk]) -> Awaitable[None] | None:
+    def receive_chunks(self, stream: StreamPort, chunks: Sequence[Chunk]) -> Awaitable[None] | None:
         """Take numbered chunks that came together, as `receive` takes each of them.
 
-        Returns what to await before the next message. Only where `takes_chunks` says so.
+        Returns what to await before the next message. `open_stream` has just returned the stream.
         """
-        stream = self._host.stream_of(self.bot_id, stream_id)
-        assert stream is not None
         now = self._host.now()
         if self._turns is not None:
-            self._turns.heard(stream_id, now)
+            self._turns.heard(stream.stream_id, now)
         return stream.receive_next(chunks, now)
 
     def started(self, bot_stream_key: str) -> None:
@@ -318,11 +316,13 @@ def answer(
     link: BotLink, stored: Stored, stream_id: str, reaction: Ack | AckNext | Nack | Refuse
 ) -> None:
     """Tell the bot about one message of a stream, or about chunks that came together."""
+    following, early, credit = stored.next_sequence, stored.received, stored.credit
     match reaction:
-        case AckNext(_, last):
-            link.send(Acked(stream_id, last, *stored, last - reaction.first + 1))
+        case AckNext():
+            count = reaction.last - reaction.first + 1
+            link.send(Acked(stream_id, reaction.last, following, early, credit, count))
         case Ack():
-            link.send(Acked(stream_id, reaction.sequence, *stored))
+            link.send(Acked(stream_id, reaction.sequence, following, early, credit))
         case Nack():
             link.send(Missing(stream_id, reaction.ranges))
         case Refuse():
@@ -331,4 +331,6 @@ def answer(
 
 def open_state(stream_id: str, epoch: str, status: Status, stored: Stored) -> OpenStreamState:
     """State what is stored of an open stream, for `connected`."""
-    return OpenStreamState(stream_id, epoch, status.label, *stored)
+    return OpenStreamState(
+        stream_id, epoch, status.label, stored.next_sequence, stored.received, stored.credit
+    )

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from relay.limits.budget import Budget
 from relay.limits.gate import Holder
 from relay.logs import get_logger
+from relay.node.bots import StreamPort
 from relay.protocol.events import Chunk, RefusalCode
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.bot_channel import BotChannel
@@ -93,13 +94,13 @@ class Connection:
                 case _:
                     assert_never(event)
 
-    def takes_chunks(self, identifier: str, stream_id: str) -> bool:
-        """Whether chunks of this stream may go to `receive_chunks`."""
+    def open_stream(self, identifier: str, stream_id: str) -> StreamPort | None:
+        """Return the stream if its chunks may go to `receive_chunks`."""
         channel = self._open.get(identifier)
-        return isinstance(channel, BotChannel) and channel.link.takes_chunks(stream_id)
+        return channel.link.open_stream(stream_id) if isinstance(channel, BotChannel) else None
 
     def receive_chunks(
-        self, identifier: str, stream_id: str, chunks: Sequence[Chunk]
+        self, identifier: str, stream: StreamPort, chunks: Sequence[Chunk]
     ) -> Awaitable[None] | None:
         """Act on chunks of one stream that came together, as `receive` does on one frame each.
 
@@ -109,9 +110,10 @@ class Connection:
         if self._outbox.closing or not isinstance(channel, BotChannel):
             return None
         try:
-            return channel.link.receive_chunks(stream_id, chunks)
+            return channel.link.receive_chunks(stream, chunks)
         except Exception:
-            _logger.exception("message_failed", **self._names_of_message(stream_id, "stream_chunk"))
+            names = self._names_of_message(stream.stream_id, "stream_chunk")
+            _logger.exception("message_failed", **names)
             self._outbox.put(_system_error(identifier))
             return None
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 
 from relay.logs import get_logger
+from relay.node.bots import StreamPort
 from relay.protocol.events import Chunk
 from relay.web.connection import Connection
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
@@ -132,27 +133,28 @@ class Intake:
 
     def _at_once(self, frames: Sequence[str]) -> tuple[Sequence[Awaitable[None]], Sequence[str]]:
         """Act on the chunks at the beginning; returns what to await, and the other frames."""
-        streams: dict[tuple[str, str], list[Chunk]] = {}
+        connection = self._connection
+        batches: dict[tuple[str, str], tuple[StreamPort, list[Chunk]]] = {}
         done = 0
         for raw in frames:
             frame = read_chunk(raw)
             if frame is None:
                 break
-            identifier, stream_id, chunk = frame
-            chunks = streams.get((identifier, stream_id))
-            if chunks is not None:
-                chunks.append(chunk)
-            elif self._connection.takes_chunks(identifier, stream_id):
-                streams[identifier, stream_id] = [chunk]
+            key = frame.identifier, frame.stream_id
+            batch = batches.get(key)
+            if batch is not None:
+                batch[1].append(frame.chunk)
             else:
-                break
+                stream = connection.open_stream(*key)
+                if stream is None:
+                    break
+                batches[key] = stream, [frame.chunk]
             done += 1
-        pending = [
-            waiting
-            for (identifier, stream_id), chunks in streams.items()
-            if (waiting := self._connection.receive_chunks(identifier, stream_id, chunks))
-            is not None
-        ]
+        pending: list[Awaitable[None]] = []
+        for (identifier, _), (stream, chunks) in batches.items():
+            waiting = connection.receive_chunks(identifier, stream, chunks)
+            if waiting is not None:
+                pending.append(waiting)
         return pending, frames[done:]
 
 

@@ -42,9 +42,9 @@ class Acted:
             await self.gate.wait()
         self.acted.append(raw)
 
-    def takes_chunks(self, identifier: str, stream_id: str) -> bool:
-        """All streams are open, or none."""
-        return self.open
+    def open_stream(self, identifier: str, stream_id: str) -> str | None:
+        """All streams are open, or none; one is known by its id."""
+        return stream_id if self.open else None
 
     def receive_chunks(
         self, identifier: str, stream_id: str, chunks: Sequence[Chunk]
