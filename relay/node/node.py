@@ -58,6 +58,8 @@ class Node:
         new_id: Callable[[], str] | None = None,
     ) -> None:
         self._clock = clock
+        self.now = clock.now
+        """Seconds of the relay's clock."""
         self._log = broker.log
         self._presence = broker.presence
         self._draining = False
@@ -120,10 +122,6 @@ class Node:
         )
         self.keyed_streams = KeyedStreams(self._registry, now=self.now, background=self._background)
         self._live = NodeLive(self._registry, self._switchboard, self.now)
-
-    def now(self) -> float:
-        """Seconds of the relay's clock."""
-        return self._clock.now()
 
     def loop_lagged(self, late_s: float) -> None:
         """Know that the event loop called back so much too late, in seconds: see `Deadlines`."""

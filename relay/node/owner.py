@@ -18,6 +18,8 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, assert_never
 
+from msgspec import Struct
+
 from relay.broker.base import NO_NOTES, LogSnapshot, StreamLog
 from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
 from relay.protocol.events import (
@@ -38,13 +40,14 @@ from relay.protocol.facts import Facts
 from relay.protocol.limits import Limits
 from relay.protocol.rangeset import Ranges
 from relay.protocol.receiver import StreamReceiver
+from relay.protocol.window import grant
 from relay.wire.facts import read_facts, write_facts, write_summary
 
 FACTS, SUMMARY = "facts", "summary"
 """The notes beside the log that the owner itself keeps there."""
 
 
-class AckNext(NamedTuple):
+class AckNext(Struct, frozen=True, gc=False):
     """Tell the bot that these neighbouring sequences are stored."""
 
     first: int
@@ -55,7 +58,7 @@ Reaction = Ack | AckNext | Nack | Refuse | Finish | Amend
 """What is left of the effects once the log is written: something to tell somebody."""
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True, gc=False):
     """How much of a stream is stored, as its bot is told."""
 
     next_sequence: int
@@ -154,6 +157,7 @@ class StreamOwner:
         self._react = react
         self._failed = failed
         self._written = len(snapshot.entries)
+        self._credit = grant(limits.credit, 0)
         self.stored = _stored(self.receiver)
         self._waiting: deque[_Decision] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -210,7 +214,7 @@ class StreamOwner:
             self._last = self._write_of(entries, acked, chunks, offset, now)
             return True, self._await(pending, self._last.decision, 1)
         # Nothing is held, so nothing is early and all of the credit is free.
-        self.stored = Stored(acked.last + 1, (), self.receiver.credit)
+        self.stored = Stored(acked.last + 1, (), self._credit)
         self._react(acked, now)
         return True, None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import assert_never
 
 from relay.admin.trace_row import TraceRow
@@ -210,10 +211,10 @@ class NodeStream:
     def react(self, reaction: Reaction, now: float) -> None:
         """Perform an effect that is not a write."""
         match reaction:
-            case Ack() | AckNext() | Nack() | Refuse():
+            case AckNext() | Ack() | Nack() | Refuse():
                 if isinstance(reaction, AckNext):
                     sequences = range(reaction.first, reaction.last + 1)
-                    self.record.acked_at.update(dict.fromkeys(sequences, self._now()))
+                    self.record.acked_at.update(zip(sequences, repeat(self._now())))
                 elif isinstance(reaction, Ack):
                     self._note_ack(reaction)
                 if self.link is not None:
@@ -250,7 +251,9 @@ class NodeStream:
 
     def state_to(self, link: BotLink) -> None:
         """Tell a bot that goes on with this stream what is stored of it, or how it ended."""
-        link.send(self.closed or Acked(self.stream_id, None, *self.owner.stored))
+        stored = self.owner.stored
+        state = (stored.next_sequence, stored.received, stored.credit)
+        link.send(self.closed or Acked(self.stream_id, None, *state))
 
     # --- after a write that failed ----------------------------------------------------------
 
@@ -343,7 +346,8 @@ class NodeStream:
 
     def handed_over(self) -> None:
         """See `ReadersHost.handed_over`."""
-        self.consider_trace()
+        if self.report is not None:
+            self.consider_trace()
 
     def readers_changed(self) -> None:
         """See `ReadersHost.readers_changed`."""

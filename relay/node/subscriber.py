@@ -49,13 +49,13 @@ class Encodings:
         key = (entries[0].offset, entries[-1].offset)
         if key != self._last_key:
             # Readers who are up to date all ask for the same entries, one after the other.
-            self._last = self._join(entries)
+            # Mostly one.
+            alone = len(entries) == 1
+            self._last = (self._encode(entries[0]), entries) if alone else self._join(entries)
             self._last_key = key
         return self._last
 
     def _join(self, entries: Sequence[Entry]) -> tuple[bytes, Sequence[Entry]]:
-        if len(entries) == 1:  # mostly
-            return self._encode(entries[0]), entries
         frames: list[bytes] = []
         size = 0
         for entry in entries:
@@ -111,7 +111,8 @@ class Subscription:
         self._cursor = after
         self._rest: Sequence[Entry] = ()
         """What was read behind the cursor, and did not fit into a write."""
-        self._handed_over = handed_over
+        self.delivered = handed_over
+        """To be told of each batch that was handed to the device's socket."""
         self._left = left
         self._away_since: float | None = None
         self._news: asyncio.Event | None = None
@@ -211,10 +212,6 @@ class Subscription:
         if (was_behind or self._rest) and not self.finished:
             self._wake()
         return Batch(data, fitting, last.offset, self.finished)
-
-    def delivered(self, batch: Batch) -> None:
-        """The batch was handed to the device's socket."""
-        self._handed_over(batch)
 
     def close(self) -> None:
         """The reader is gone. Idempotent."""

@@ -6,6 +6,7 @@ Also keeps the answer as the device has it, because a repair is only exact behin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from msgspec.structs import replace
 
@@ -48,11 +49,10 @@ class EntryWriter:
         """Write well-formed texts of neighbouring sequences, arrived together, nothing waiting."""
         self.prefix.extend(contents)
         offset = self.next_offset
-        self.next_offset += len(contents)
-        return [
-            Entry(number, EntryKind.CHUNK, at, content, first + number - offset)
-            for number, content in enumerate(contents, offset)
-        ]
+        stop = self.next_offset = offset + len(contents)
+        sequences = range(first, first + len(contents))
+        kinds, times = repeat(EntryKind.CHUNK), repeat(at)
+        return list(map(Entry, range(offset, stop), kinds, times, contents, sequences))
 
     def repair(self, text: str, at: float) -> Entry:
         """Write text that a summary supplied."""

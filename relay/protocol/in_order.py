@@ -7,6 +7,7 @@ does for one chunk after the other, which is what a property test compares, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from relay.protocol.events import Chunk, Entry
 from relay.protocol.limits import CHUNK_COST_BYTES
@@ -53,7 +54,5 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
     state.size_bytes += grown
     state.last_chunk_at = max(state.last_chunk_at or now, now)
     state.status = max(state.status, Status.ACTIVE)
-    state.tally.arrivals.extend(
-        [Arrival(first + at, now, len(content)) for at, content in enumerate(contents)]
-    )
+    state.tally.arrivals.extend(map(Arrival, range(first, number), repeat(now), map(len, contents)))
     return state.writer.chunks(contents, first, now)

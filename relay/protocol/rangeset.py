@@ -17,12 +17,14 @@ Ranges = tuple[tuple[int, int], ...]
 class RangeSet:
     """A set of non-negative integers with exact membership."""
 
-    __slots__ = ("_count", "_firsts", "_lasts")
+    __slots__ = ("_count", "_firsts", "_lasts", "highest")
 
     def __init__(self, numbers: Iterable[int] = ()) -> None:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
         self._count = 0
+        self.highest = -1
+        """The greatest member, or -1 where there is none."""
         for number in numbers:
             self.add(number)
 
@@ -45,16 +47,11 @@ class RangeSet:
     def __repr__(self) -> str:
         return f"RangeSet({self.ranges()})"
 
-    @property
-    def highest(self) -> int:
-        """The greatest member, or -1 where there is none."""
-        return self._lasts[-1] if self._lasts else -1
-
     def add(self, number: int) -> bool:
         """Add one number; returns whether it is new."""
         firsts, lasts = self._firsts, self._lasts
         if lasts and number == lasts[-1] + 1:  # the usual case: the next one in order
-            lasts[-1] = number
+            lasts[-1] = self.highest = number
             self._count += 1
             return True
         at = bisect_right(firsts, number) - 1
@@ -73,6 +70,7 @@ class RangeSet:
             firsts.insert(at + 1, number)
             lasts.insert(at + 1, number)
         self._count += 1
+        self.highest = lasts[-1]
         return True
 
     def extend(self, count: int) -> None:
@@ -83,6 +81,7 @@ class RangeSet:
             self._firsts.append(0)
             self._lasts.append(count - 1)
         self._count += count
+        self.highest = self._lasts[-1]
 
     def ranges(self) -> Ranges:
         """Return the members as inclusive ranges."""

@@ -97,6 +97,8 @@ class CableTransport:
             parts = chunk_receipt(self._identifier, message.stream_id, now_iso)
             self._receipt = (message.stream_id, now_iso, *parts)
         _, _, head, tail = self._receipt
+        if message.count == 1:  # mostly
+            return [f"{head}{last}{tail}"]
         return [f"{head}{number}{tail}" for number in range(last - message.count + 1, last + 1)]
 
     def _render(self, message: Outbound) -> str:

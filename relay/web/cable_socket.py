@@ -160,7 +160,8 @@ class CableSocket:
             self._unwritten += size
         else:
             self._outbox.written(size)
-            self._read_on("answers")
+            if self._reasons_not_to_read:
+                self._read_on("answers")
 
     def _abandon(self) -> None:
         _logger.info("socket_abandoned", **self._names, reason="its last frames were not read")

@@ -43,8 +43,6 @@ class Outbox:
     """
 
     __slots__ = (
-        "_bytes",
-        "_closing",
         "_drained",
         "_frames",
         "_latest",
@@ -52,7 +50,9 @@ class Outbox:
         "_names",
         "_too_slow",
         "_writing",
+        "closing",
         "on_news",
+        "pending_bytes",
     )
 
     def __init__(
@@ -67,22 +67,14 @@ class Outbox:
         self._max_bytes = max_bytes
         self._frames: list[Frame] = []
         self._latest: dict[str, int] = {}
-        self._bytes = 0
-        self._closing = False
+        self.pending_bytes = 0
+        """What is queued or being written."""
+        self.closing = False
+        """Whether nothing more is taken."""
         self._drained: list[asyncio.Future[None]] = []
         self._writing: list[asyncio.Future[None]] = []
         self.on_news: Callable[[], None] | None = None
         """Called whenever there is something to write, or to close."""
-
-    @property
-    def closing(self) -> bool:
-        """Whether nothing more is taken."""
-        return self._closing
-
-    @property
-    def pending_bytes(self) -> int:
-        """What is queued or being written."""
-        return self._bytes
 
     def put(self, frame: str) -> None:
         """Queue one frame. Ignored once the outbox is closing."""
@@ -98,7 +90,7 @@ class Outbox:
         Right for what is cumulative: whoever reads the newest needs none of those before.
         """
         place = self._latest.get(key)
-        if place is not None and not self._closing:
+        if place is not None and not self.closing:
             self._frames[place] = render
             return
         self._latest[key] = len(self._frames)
@@ -106,12 +98,13 @@ class Outbox:
 
     def close(self, farewell: str | None = None) -> None:
         """Write what is queued and `farewell`, then end `run`. Idempotent; never blocks."""
-        if self._closing:
+        if self.closing:
             return
         if farewell is not None:
             self._frames.append(farewell)
-        self._closing = True
-        self._notify()
+        self.closing = True
+        if self.on_news is not None:
+            self.on_news()
 
     def abandon(self) -> None:
         """The socket is gone: forget everything and end `run`."""
@@ -124,7 +117,7 @@ class Outbox:
 
         Returns at once where the outbox is closing: what is left is then nobody's to wait for.
         """
-        if self._closing or not self._bytes:
+        if self.closing or not self.pending_bytes:
             return
         waiter = asyncio.get_running_loop().create_future()
         (self._drained if self._frames else self._writing).append(waiter)
@@ -132,19 +125,23 @@ class Outbox:
 
     def take(self) -> tuple[list[str], int]:
         """Return what is queued, and what to call `written` with once the socket has it."""
-        frames, size = self._frames, self._bytes
-        self._frames, self._writing, self._drained = [], [*self._writing, *self._drained], []
+        frames, self._frames = self._frames, []
+        if self._drained:
+            self._writing += self._drained
+            self._drained = []
         self._latest.clear()
-        return [frame if isinstance(frame, str) else frame() for frame in frames], size
+        rendered = [frame if isinstance(frame, str) else frame() for frame in frames]
+        return rendered, self.pending_bytes
 
     def written(self, size: int) -> None:
         """What was taken is with the socket."""
-        self._bytes -= size
-        _release(self._writing)
+        self.pending_bytes -= size
+        if self._writing:
+            _release(self._writing)
 
     def end(self) -> None:
         """Nothing is written any more: let nobody wait for it."""
-        self._closing = True
+        self.closing = True
         self._frames.clear()
         self._latest.clear()
         _release(self._writing)
@@ -163,7 +160,7 @@ class Outbox:
 
                 def wake() -> None:
                     news.set()
-                    if self._closing and deadline.when() is None:
+                    if self.closing and deadline.when() is None:
                         deadline.reschedule(loop.time() + CLOSE_TIMEOUT_S)
 
                 self.on_news = wake
@@ -175,7 +172,7 @@ class Outbox:
                         for frame in frames:
                             await send(frame)
                         self.written(size)
-                    if self._closing:
+                    if self.closing:
                         return True
                     await news.wait()
         except TimeoutError:
@@ -188,18 +185,15 @@ class Outbox:
         return False
 
     def _add(self, frames: Iterable[Frame], size: int) -> None:
-        if self._closing:
+        if self.closing:
             return
-        self._bytes += size
-        if self._bytes > self._max_bytes:
+        self.pending_bytes += size
+        if self.pending_bytes > self._max_bytes:
             self._frames.clear()
             self._latest.clear()
             self.close(self._too_slow)
             return
         self._frames.extend(frames)
-        self._notify()
-
-    def _notify(self) -> None:
         if self.on_news is not None:
             self.on_news()
 

@@ -7,7 +7,7 @@ do: a test compares them.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -45,7 +45,7 @@ _PLACE = -1
 """No sequence, so nobody else's."""
 
 
-class ChunkFrame(NamedTuple):
+class ChunkFrame(msgspec.Struct, frozen=True, gc=False):
     """One chunk of one stream, on one subscription."""
 
     identifier: str

@@ -43,6 +43,8 @@ _CODES = ((1000, 1003), (1007, 1014), (3000, 4999))
 
 _FINAL_TEXT = 0x80 | TEXT
 
+_NO_TEXT = "a text message is UTF-8"
+
 
 class CloseCode(IntEnum):
     """Why a connection is closed (section 7.4.1), as far as the relay says it itself."""
@@ -164,8 +166,11 @@ class FrameReader:
             if end > size:
                 break
             payload = apply_mask(data[start:end], data[start - _MASK : start])
-            if data[at] == _FINAL_TEXT and self._fragments is None:
-                self._text(payload, received)  # the usual frame
+            if data[at] == _FINAL_TEXT and self._fragments is None:  # the usual frame
+                try:
+                    received.append(payload.decode())
+                except UnicodeDecodeError:
+                    self._fail(CloseCode.INVALID_DATA, _NO_TEXT)
             else:
                 self._frame(data[at], payload, received)
             if self._closed:
@@ -229,7 +234,7 @@ class FrameReader:
         try:
             received.append(payload.decode())
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, "a text message is UTF-8")
+            self._fail(CloseCode.INVALID_DATA, _NO_TEXT)
 
     def _control(self, opcode: int, payload: bytes, *, final: bool) -> None:
         if not final or len(payload) > CONTROL_BYTES_MAX:

@@ -226,7 +226,10 @@ class FastWebSocket(HardenedWebSocket):
 
     def write(self, messages: Sequence[str]) -> None:
         """See `Socket.write`."""
-        self.transport.write(b"".join(map(frames.text, messages)))
+        if len(messages) == 1:  # mostly
+            self.transport.write(frames.text(messages[0]))
+        else:
+            self.transport.write(b"".join(map(frames.text, messages)))
 
     def close(self) -> None:
         """See `Socket.close`."""
