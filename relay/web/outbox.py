@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import cast
 
 from relay.logs import get_logger
 
@@ -129,9 +130,10 @@ class Outbox:
         if self._drained:
             self._writing += self._drained
             self._drained = []
-        self._latest.clear()
-        rendered = [frame if isinstance(frame, str) else frame() for frame in frames]
-        return rendered, self.pending_bytes
+        if self._latest:
+            self._latest.clear()
+            frames = [frame if isinstance(frame, str) else frame() for frame in frames]
+        return cast("list[str]", frames), self.pending_bytes
 
     def written(self, size: int) -> None:
         """What was taken is with the socket."""

@@ -36,8 +36,9 @@ class _Chunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _read_frame = msgspec.json.Decoder(_Frame).decode
 _read_payload = msgspec.json.Decoder(_Chunk).decode
 
-_ASCII_MAX = FRAME_BYTES_MAX // 4
-"""Text of so many characters is within every limit, whatever they are."""
+_FRAME_CHARS = FRAME_BYTES_MAX // 4
+_CHUNK_CHARS = CHUNK_BYTES_MAX // 4
+"""Text of so many characters is within the limit, whatever they are."""
 
 
 LEGACY = 1
@@ -58,7 +59,7 @@ def read_chunk(raw: str) -> ChunkFrame | None:
 
     None also where it may be refused: whoever refuses says why.
     """
-    if len(raw) > _ASCII_MAX:
+    if len(raw) > _FRAME_CHARS:
         return None
     try:
         frame = _read_frame(raw)
@@ -68,7 +69,9 @@ def read_chunk(raw: str) -> ChunkFrame | None:
     sequence, content, stream_id = payload.sequence, payload.content, payload.session_id
     if type(sequence) is not int or not 0 <= sequence <= SEQUENCE_MAX:
         return None
-    if not stream_id or stream_id.isspace() or exceeds_utf8(content, CHUNK_BYTES_MAX):
+    if len(content) > _CHUNK_CHARS and exceeds_utf8(content, CHUNK_BYTES_MAX):
+        return None
+    if not stream_id or stream_id.isspace():
         return None
     return ChunkFrame(frame.identifier, stream_id, Chunk(content, sequence))
 

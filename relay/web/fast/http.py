@@ -63,6 +63,7 @@ class FastHttp(HardenedHttp):
     """See `Stream`."""
 
     _user: StreamUser | None = None
+    is_full = False
     _asked_for_by_nobody: ClassVar = asyncio.Event()
 
     def handle_events(self) -> None:
@@ -93,11 +94,6 @@ class FastHttp(HardenedHttp):
         if self.is_full:
             user.must_wait()
         return True
-
-    @property
-    def is_full(self) -> bool:
-        """See `Stream.is_full`."""
-        return self.flow.write_paused
 
     def write(self, framed: bytes) -> None:
         """See `Stream.write`."""
@@ -140,12 +136,14 @@ class FastHttp(HardenedHttp):
     def pause_writing(self) -> None:
         """The peer reads too slowly."""
         super().pause_writing()
+        self.is_full = True
         if self._user is not None:
             self._user.must_wait()
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
         super().resume_writing()
+        self.is_full = False
         if self._user is not None:
             self._user.may_write()
 
