@@ -42,7 +42,8 @@ async def weather(stage: Stage, size: Size) -> Measured:
         did = verdict["did"]
     weathered = ", ".join(f"{count:,} {what}" for what, count in sorted(did.items()))
     measured.figures += [
-        f"{len(measured.violations)} violations in {done:,} chunks, {lost} acknowledged ones lost",
+        f"{len(measured.violations)} violations in {done:,} chunks",
+        f"{lost} acknowledged and not shown, but named as missing",
         "ends: " + ", ".join(f"{count:,} {end}" for end, count in sorted(ends.items())),
         f"frames: {weathered}",
     ]
