@@ -15,6 +15,8 @@ from relay.protocol.sequencer import Run
 from relay.protocol.status import Outcome
 from relay.protocol.surrogates import code_units, join_halves, well_formed
 
+_CHUNK = EntryKind.CHUNK
+
 
 class EntryWriter:
     """The end of one stream's log.
@@ -51,7 +53,7 @@ class EntryWriter:
         offset = self.next_offset
         stop = self.next_offset = offset + len(contents)
         sequences = range(first, first + len(contents))
-        kinds, times = repeat(EntryKind.CHUNK), repeat(at)
+        kinds, times = repeat(_CHUNK), repeat(at)
         return list(map(Entry, range(offset, stop), kinds, times, contents, sequences))
 
     def repair(self, text: str, at: float) -> Entry:

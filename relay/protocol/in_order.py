@@ -15,17 +15,19 @@ from relay.protocol.report import Arrival
 from relay.protocol.state import StreamState
 from relay.protocol.status import Status
 
+_ACTIVE = Status.ACTIVE
+
 
 def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> list[Entry] | None:
     """Take all these chunks; returns what to append, after which each is to be acknowledged.
 
     None, with nothing changed, where anything is unusual: an end, a gap, another number than the
-    next, a part, half a character, a stream that is full.
+    next, a part, half a character, a stream that is full. What is numbered by its arrival has the
+    next number whatever its bot calls it, so it is usual where that is the same.
     """
     sequencer = state.sequencer
     if (
         state.ended
-        or state.by_arrival
         or state.tally.withheld
         or not sequencer.unbroken
         or state.retransmission.concerns(sequencer.next)
@@ -52,7 +54,8 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
         return None
     sequencer.take_next(contents)
     state.size_bytes += grown
-    state.last_chunk_at = max(state.last_chunk_at or now, now)
-    state.status = max(state.status, Status.ACTIVE)
+    if state.last_chunk_at is None or state.last_chunk_at < now:
+        state.last_chunk_at = now
+    state.status = max(state.status, _ACTIVE)
     state.tally.arrivals.extend(map(Arrival, range(first, number), repeat(now), map(len, contents)))
     return state.writer.chunks(contents, first, now)

@@ -32,7 +32,7 @@ from relay.wire.bot import (
     decode,
     encode,
 )
-from relay.wire.chunk_frame import chunk_receipt
+from relay.wire.chunk_frame import Receipts
 from relay.wire.jsontext import JsonValue
 from relay.wire.timestamp import beijing_iso
 
@@ -56,7 +56,7 @@ class CableTransport:
         "_identifier",
         "_outbox",
         "_protocol",
-        "_receipt",
+        "_receipts",
         "_second",
         "_timestamp",
     )
@@ -68,7 +68,7 @@ class CableTransport:
         self._clock = clock
         self._second = -1
         self._timestamp = ""
-        self._receipt = ("", "", "", "")
+        self._receipts = Receipts(identifier)
 
     def send(self, message: Outbound) -> None:
         """Queue one message. Never blocks, never raises.
@@ -80,7 +80,10 @@ class CableTransport:
                 self._outbox.put_latest(message.stream_id, partial(self._render, message))
                 return
             if message.sequence is not None:
-                self._outbox.put_all(self._receipts(message, message.sequence))
+                receipts = self._receipts.of(
+                    message.stream_id, message.sequence, message.count, self._now_iso()
+                )
+                self._outbox.put_all(receipts)
                 return
         frame = self._render(message)
         if frame:
@@ -89,17 +92,6 @@ class CableTransport:
     def close(self, reason: str, *, reconnect: bool) -> None:
         """Close the socket behind what is queued. Never blocks."""
         self._outbox.close(cable.disconnect(reason, reconnect=reconnect))
-
-    def _receipts(self, message: Acked, last: int) -> list[str]:
-        """Return `chunk_received` frames. They differ in nothing but their number."""
-        now_iso = self._now_iso()
-        if self._receipt[:2] != (message.stream_id, now_iso):
-            parts = chunk_receipt(self._identifier, message.stream_id, now_iso)
-            self._receipt = (message.stream_id, now_iso, *parts)
-        _, _, head, tail = self._receipt
-        if message.count == 1:  # mostly
-            return [f"{head}{last}{tail}"]
-        return [f"{head}{number}{tail}" for number in range(last - message.count + 1, last + 1)]
 
     def _render(self, message: Outbound) -> str:
         payload = encode(message, self._protocol, now_iso=self._now_iso())

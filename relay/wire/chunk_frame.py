@@ -17,6 +17,7 @@ from relay.wire.bot_decode import exceeds_utf8
 from relay.wire.bot_encode import encode
 from relay.wire.bot_messages import Acked
 from relay.wire.cable import FRAME_BYTES_MAX, message
+from relay.wire.jsontext import dumps
 
 
 class _Frame(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -76,9 +77,34 @@ def read_chunk(raw: str) -> ChunkFrame | None:
     return ChunkFrame(frame.identifier, stream_id, Chunk(content, sequence))
 
 
-def chunk_receipt(identifier: str, stream_id: str, now_iso: str) -> tuple[str, str]:
-    """Return what stands before and behind the sequence in a `chunk_received` frame."""
-    payload = encode(Acked(stream_id, _PLACE, 0, (), 0), LEGACY, now_iso=now_iso)
+class Receipts:
+    """The `chunk_received` frames of one subscription: they differ in their number and stream."""
+
+    __slots__ = ("_identifier", "_now_iso", "_parts")
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+        self._now_iso = ""
+        self._parts = ("", "", "")
+
+    def of(self, stream_id: str, last: int, count: int, now_iso: str) -> list[str]:
+        """Return the frames for the `count` sequences of a stream that end with `last`."""
+        if now_iso != self._now_iso:
+            self._parts = _around(self._identifier, now_iso)
+            self._now_iso = now_iso
+        head, between, tail = self._parts
+        tail = f"{between}{dumps(stream_id).decode()}{tail}"
+        if count == 1:  # mostly
+            return [f"{head}{last}{tail}"]
+        return [f"{head}{number}{tail}" for number in range(last - count + 1, last + 1)]
+
+
+def _around(identifier: str, now_iso: str) -> tuple[str, str, str]:
+    """Return what stands before the sequence, between it and the stream's id, and behind that."""
+    payload = encode(Acked("", _PLACE, 0, (), 0), LEGACY, now_iso=now_iso)
     assert payload is not None
-    head, _, tail = message(identifier, payload).partition(f'"sequence":{_PLACE}')
-    return f'{head}"sequence":', tail
+    number, stream = f'"sequence":{_PLACE}', '"session_id":""'
+    # From the end: the identifier stands in front, and may hold anything.
+    rest, _, tail = message(identifier, payload).rpartition(stream)
+    head, _, between = rest.rpartition(number)
+    return f'{head}"sequence":', f'{between}"session_id":', tail

@@ -156,12 +156,10 @@ def test_what_is_unusual_is_left_alone(chunks: list[Chunk]) -> None:
     [
         [Chunk("c", 2)],
         [Chunk("\ud83e", 0)],
-        [Chunk("a")],
-        [Overlapped()],
         [End(1)],
         [Chunk("x" * 2000, 0)],
     ],
-    ids=["held", "half a character", "by arrival", "overlapped", "ended", "withheld"],
+    ids=["held", "half a character", "ended", "withheld"],
 )
 @pytest.mark.parametrize("can_resend", [True, False], ids=["reliable", "legacy"])
 def test_a_stream_that_is_not_plain_takes_none_together(
@@ -171,6 +169,20 @@ def test_a_stream_that_is_not_plain_takes_none_together(
     stream = receiver(can_resend=can_resend)
     one_by_one(stream, before, 1.0)
     assert stream.receive_next([Chunk("n", stream.next_sequence)], 2.0) is None
+
+
+@pytest.mark.parametrize("before", [[Chunk("a")], [Chunk("a", 0), Overlapped()]])
+def test_what_is_numbered_by_arrival_is_taken_together_where_its_bot_counts_alike(
+    before: list[Message],
+) -> None:
+    """One socket with several streams of a legacy bot is nothing unusual."""
+    stream = receiver(can_resend=False)
+    one_by_one(stream, before, 1.0)
+    assert stream.receive_next([Chunk("b", 7)], 2.0) is None
+    assert stream.receive_next([Chunk("b", 1), Chunk("c", 2)], 2.0) == [
+        Entry(2, EntryKind.CHUNK, 2.0, "b", 1),
+        Entry(3, EntryKind.CHUNK, 2.0, "c", 2),
+    ]
 
 
 def test_the_first_chunk_behind_a_gap_that_was_given_up_goes_its_own_way() -> None:

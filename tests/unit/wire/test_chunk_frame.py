@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.protocol.events import Chunk
 from relay.wire.bot import Acked, PayloadRefused, StreamMessage, decode, encode
 from relay.wire.cable import CableServer, Perform, message
-from relay.wire.chunk_frame import ChunkFrame, chunk_receipt, read_chunk
+from relay.wire.chunk_frame import ChunkFrame, Receipts, read_chunk
 
 IDENTIFIER = '{"channel":"BotChannel","bot_id":"1"}'
 CHUNK = {"type": "stream_chunk", "session_id": "s1", "content": "hi", "sequence": 3}
@@ -120,7 +120,12 @@ def test_a_receipt_is_the_frame_that_the_encoder_makes(
 ) -> None:
     """Whatever the identifiers hold, even what stands for the sequence."""
     for name in (stream_id, f'"sequence":-1{stream_id}'):
-        head, tail = chunk_receipt(identifier, name, "now")
-        payload = encode(Acked(name, sequence, 0, (), 0), 1, now_iso="now")
-        assert payload is not None
-        assert f"{head}{sequence}{tail}" == message(identifier, payload)
+        for place in (name, f'"session_id":""{name}'):
+            receipts = Receipts(place)
+            for now_iso, count in (("now", 1), ("now", 3), ("later", 1)):
+                payloads = [
+                    encode(Acked(name, number, 0, (), 0), 1, now_iso=now_iso)
+                    for number in range(sequence - count + 1, sequence + 1)
+                ]
+                expected = [message(place, payload) for payload in payloads if payload]
+                assert receipts.of(name, sequence, count, now_iso) == expected
