@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from bench.arguments import above_zero, count
 from bench.figures import Figures, figures
 from bench.load import Result, Spec
 from bench.report import Run, tables
@@ -52,11 +53,11 @@ class Options:
 def read_options(arguments: Sequence[str]) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="bench", description="The latency that the relay adds.")
-    parser.add_argument("--streams", type=int, nargs="+", default=[10, 100], metavar="N")
-    parser.add_argument("--seconds", type=float, default=15.0, help="measured, for each run")
+    parser.add_argument("--streams", type=count, nargs="+", default=[10, 100], metavar="N")
+    parser.add_argument("--seconds", type=above_zero, default=15.0, help="measured, for each run")
     parser.add_argument("--warmup", type=float, default=3.0, help="seconds before that")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median counts")
-    parser.add_argument("--interval-ms", type=float, default=35.0, help="between two chunks")
+    parser.add_argument("--repeats", type=count, default=3, help="runs of which the median counts")
+    parser.add_argument("--interval-ms", type=above_zero, default=35.0, help="between two chunks")
     parser.add_argument("--protocol", type=int, choices=(1, 2), default=2, help="of the bots")
     given = parser.parse_args(arguments)
     return Options(

@@ -25,6 +25,7 @@ from typing import Final
 import msgspec
 
 from bench.__main__ import QUIET, ROOT, machine
+from bench.arguments import above_zero, count
 from bench.attackers import FLOODS, Attack, Tally, raise_limit
 from bench.figures import figures
 from bench.hop import spec_of
@@ -57,13 +58,13 @@ class Options:
 def read_options(arguments: Sequence[str]) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="bench.abuse", description="Streams under attack.")
-    parser.add_argument("--streams", type=int, default=100, help="healthy ones")
+    parser.add_argument("--streams", type=count, default=100, help="healthy ones")
     parser.add_argument("--slowloris", type=int, default=1000, metavar="N")
     parser.add_argument("--idle", type=int, default=1000, metavar="N", help="idle bots")
     parser.add_argument("--floods", nargs="*", default=["pings"], choices=[*FLOODS])
-    parser.add_argument("--flooders", type=int, default=4, help="connections of each flood")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns without and with")
+    parser.add_argument("--flooders", type=count, default=4, help="connections of each flood")
+    parser.add_argument("--seconds", type=above_zero, default=10.0, help="of each turn")
+    parser.add_argument("--rounds", type=count, default=3, help="turns without and with")
     given = parser.parse_args(arguments)
     return Options(
         given.streams,

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from bench.__main__ import machine
+from bench.arguments import count
 from bench.contestants import ROOT, take_cores
 from bench.draw import Curve, draw_curves
 from bench.generator.program import CACHE, Load, Measured, build
@@ -131,7 +132,7 @@ async def main(arguments: Sequence[str]) -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="bench.curves", description="What a chunk costs.")
     parser.add_argument("--sweeps", nargs="+", choices=list(ALONG), default=list(ALONG))
-    parser.add_argument("--repeats", type=int, default=3, help="of which the medians count")
+    parser.add_argument("--repeats", type=count, default=3, help="of which the medians count")
     parser.add_argument("--quick", action="store_true", help="two short points each, no page")
     parser.add_argument("--results", type=Path, default=CACHE / "curves.json")
     given = parser.parse_args(arguments)

@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.__main__ import machine
+from bench.arguments import count
 from bench.contestants import ROOT
 from bench.page import put_part
 from bench.table import PAGE
@@ -129,7 +130,7 @@ def table(found: dict[str, list[Took]]) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Measure, print, and write the page's part unless this is a first look."""
     parser = argparse.ArgumentParser(prog="bench.startup", description="What a start takes.")
-    parser.add_argument("--repeats", type=int, default=10, help="runs of which the median counts")
+    parser.add_argument("--repeats", type=count, default=10, help="runs of which the median counts")
     parser.add_argument("--quick", action="store_true", help="two runs, shown and kept nowhere")
     given = parser.parse_args(arguments)
     repeats = 2 if given.quick else given.repeats

@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from bench.__main__ import machine
+from bench.arguments import count
 from bench.contestants import ROOT, TITLES, ContestantMissing, lacks, take_cores
 from bench.draw import Bars, draw_bars
 from bench.generator.program import CACHE, GeneratorFailed, build
@@ -211,7 +212,7 @@ def read_options(arguments: Sequence[str]) -> Options:
     names = [row.name for row in ROWS]
     parser.add_argument("--rows", nargs="+", choices=names, default=names, metavar="ROW")
     parser.add_argument("--contestants", nargs="+", choices=list(TITLES), default=list(TITLES))
-    parser.add_argument("--repeats", type=int, default=3, help="of which the medians count")
+    parser.add_argument("--repeats", type=count, default=3, help="of which the medians count")
     parser.add_argument("--quick", action="store_true", help="one short run of each, no page")
     parser.add_argument("--yardsticks", type=Path, help="a folder with ceiling.c, node-naive, ...")
     parser.add_argument("--results", type=Path, default=CACHE / "table.json")

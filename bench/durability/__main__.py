@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.__main__ import machine
+from bench.arguments import count
 from bench.durability.play import outcomes, play
 from bench.durability.scenes import SCENES, Scene, on_stage
 from bench.durability.tally import Fate, table, tally
@@ -81,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="bench.durability", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--kills", type=int, default=30, help="for each scene")
+    parser.add_argument("--kills", type=count, default=30, help="for each scene")
     parser.add_argument("--only", nargs="+", choices=list(SCENES), metavar="SCENE")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(sys.argv[1:])

@@ -23,6 +23,7 @@ from typing import Final
 import httpx
 
 from bench.__main__ import QUIET, machine
+from bench.arguments import above_zero, count
 from bench.sizes import redis_server
 from bench.soak.bots import CableBot
 from bench.soak.chart import Panel, draw_soak
@@ -250,13 +251,17 @@ def report(found: Soak, options: Options) -> str:
 def read_options(arguments: Sequence[str]) -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="bench.soak", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--warmup", type=float, metavar="MINUTES", help="else as long as it fills")
-    parser.add_argument("--every", type=float, default=3.0, help="seconds between two samples")
-    parser.add_argument("--bots", type=int, default=12)
-    parser.add_argument("--devices", type=int, default=60, help="at most at a time")
-    parser.add_argument("--rate", type=float, default=5.0, help="devices that come a second")
-    parser.add_argument("--memory-mb", type=float, default=2.0, help="flat still in half an hour")
+    parser.add_argument("--minutes", type=above_zero, default=30.0)
+    parser.add_argument(
+        "--warmup", type=above_zero, metavar="MINUTES", help="else as long as it fills"
+    )
+    parser.add_argument("--every", type=above_zero, default=3.0, help="seconds between two samples")
+    parser.add_argument("--bots", type=count, default=12)
+    parser.add_argument("--devices", type=count, default=60, help="at most at a time")
+    parser.add_argument("--rate", type=above_zero, default=5.0, help="devices that come a second")
+    parser.add_argument(
+        "--memory-mb", type=above_zero, default=2.0, help="flat still in half an hour"
+    )
     parser.add_argument("--redis", action="store_true", help="with a redis-server of its own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chart", type=Path, help="where to write the drawing")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
+from bench.arguments import count
 from tests.faults import report
 from tests.faults.catalog import ALL
 from tests.faults.scenario import Measured, Scenario, Size
@@ -108,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these scenarios")
     parser.add_argument("--list", action="store_true", help="name them all, and run none")
     parser.add_argument("--short", action="store_true", help="fewer repetitions, as CI runs it")
-    parser.add_argument("--jobs", type=int, help="at a time; 1, or with --short 3")
-    parser.add_argument("--chunks", type=int, default=100_000, help="of `weather`")
+    parser.add_argument("--jobs", type=count, help="at a time; 1, or with --short 3")
+    parser.add_argument("--chunks", type=count, default=100_000, help="of `weather`")
     parser.add_argument("--seed", type=int, default=1, help="of what happens by chance")
     parser.add_argument("--report", type=Path, help="a Markdown file to write the table to")
     given = parser.parse_args(arguments)

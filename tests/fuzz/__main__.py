@@ -29,6 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from bench.arguments import above_zero
 from tests.fuzz.target import CORPUS, INPUT_S, inputs, load, names, try_input
 
 FOUND: Final = Path(".fuzz")
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("targets", nargs="*", choices=[*names(), []], metavar="TARGET")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for all of them together")
+    parser.add_argument("--seconds", type=above_zero, default=60.0, help="for all of them together")
     parser.add_argument("--seed", type=int, metavar="N", help="1 or more; else drawn by chance")
     parser.add_argument("--input", type=Path, help="try this one input, without the engine")
     parser.add_argument("--keep", action="store_true", help="add what was found to the corpus")

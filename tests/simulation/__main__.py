@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from bench.arguments import count
 from tests.simulation.invariants import violations
 from tests.simulation.run import simulate
 from tests.simulation.search import keep, kept_seeds, search
@@ -18,11 +19,11 @@ SHOWN_MAX = 20
 def main(arguments: list[str] | None = None) -> int:
     """Return 1 where a seed fails."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2000, help="how many seeds to play")
+    parser.add_argument("--seeds", type=count, default=2000, help="how many seeds to play")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="play this one and show what happened")
     parser.add_argument("--samples", action="store_true", help="show the nodes' figures, too")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--jobs", type=count, default=os.cpu_count() or 1, help="processes")
     given = parser.parse_args(arguments)
     if given.seed is not None:
         return show(given.seed, samples=given.samples)
