@@ -89,6 +89,7 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.protocol.sending": "values without behaviour; the sender's tests use them",
     "relay.wire.bot_messages": "values without behaviour; the tests of relay.wire.bot_* use them",
     "relay.broker.base": "ports; tests/contract runs them on every broker",
+    "relay.node.decisions": "values; the owner's tests decide, write and fail with them",
     "relay.admin.binding": "values without behaviour; the store's tests make them",
     "relay.admin.live": "values without behaviour; the tests of the node's live view make them",
     "relay.admin.ports": "ports; the tests of the store and of the admin API use them",

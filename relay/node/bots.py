@@ -13,7 +13,7 @@ import structlog
 
 from relay.broker.base import Letter
 from relay.devices.base import StreamView
-from relay.node.owner import AckNext, Stored
+from relay.node.decisions import AckNext, Stored
 from relay.node.turns import LegacyTurns
 from relay.protocol.events import (
     Abort,

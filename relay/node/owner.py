@@ -16,12 +16,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, assert_never
-
-from msgspec import Struct
+from typing import assert_never
 
 from relay.broker.base import NO_NOTES, LogSnapshot, StreamLog
 from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
+from relay.node.decisions import (
+    AckNext,
+    Decision,
+    Reaction,
+    Stored,
+    Unsaid,
+    Write,
+    stored_of,
+    unsaid_of,
+)
 from relay.protocol.events import (
     Ack,
     Amend,
@@ -38,76 +46,12 @@ from relay.protocol.events import (
 )
 from relay.protocol.facts import Facts
 from relay.protocol.limits import Limits
-from relay.protocol.rangeset import Ranges
 from relay.protocol.receiver import StreamReceiver
 from relay.protocol.window import grant
 from relay.wire.facts import read_facts, write_facts, write_summary
 
 FACTS, SUMMARY = "facts", "summary"
 """The notes beside the log that the owner itself keeps there."""
-
-
-class AckNext(Struct, frozen=True, gc=False):
-    """Tell the bot that these neighbouring sequences are stored."""
-
-    first: int
-    last: int
-
-
-Reaction = Ack | AckNext | Nack | Refuse | Finish | Amend
-"""What is left of the effects once the log is written: something to tell somebody."""
-
-
-class Stored(Struct, frozen=True, gc=False):
-    """How much of a stream is stored, as its bot is told."""
-
-    next_sequence: int
-    """Every sequence below is stored or given up."""
-    received: Ranges
-    """The early sequences that are stored."""
-    credit: int
-    """How many sequences from `next_sequence` on the bot may send."""
-
-
-class _Decision(NamedTuple):
-    """What the receiver decided on one message, and how much is stored once it is done."""
-
-    effects: Sequence[Effect | AckNext]
-    now: float
-    stored: Stored
-    messages: Sequence[Message]
-    """What it was about; nothing where a timer was due."""
-    facts: Facts | None
-    """What the log does not say by then, where that has changed."""
-
-
-class _Write(NamedTuple):
-    """What was sent to the log, and of which nobody knows yet whether it is there."""
-
-    decision: _Decision
-    offset: int
-    entries: Sequence[Entry]
-    held: Sequence[HeldChunk]
-    is_first: bool
-    """Whether it is the decision's first: a message is taken with that one."""
-
-    def happened(self, snapshot: LogSnapshot) -> bool:
-        """Whether it is in the log after all. One that only kept notes may be repeated."""
-        if self.entries:
-            stop = self.offset - 1 + len(self.entries)
-            return snapshot.entries[self.offset - 1 : stop] == tuple(self.entries)
-        return bool(self.held) and all(chunk in snapshot.held for chunk in self.held)
-
-
-class Unsaid(NamedTuple):
-    """A message of which nobody knows whether its effects were performed, or which were not."""
-
-    message: Message
-    now: float
-    """When it came."""
-    acks: Sequence[Ack]
-    """What is left to be told where it is stored after all; else it is to be offered again."""
-    is_stored: bool
 
 
 class StreamOwner:
@@ -152,14 +96,14 @@ class StreamOwner:
         )
         self._facts = self._kept = self.receiver.facts
         self._notes: dict[str, Callable[[], str]] = {}
-        self._last: _Write | None = None
+        self._last: Write | None = None
         self._log = log
         self._react = react
         self._failed = failed
         self._written = len(snapshot.entries)
         self._credit = grant(limits.credit, 0)
-        self.stored = _stored(self.receiver)
-        self._waiting: deque[_Decision] = deque()
+        self.stored = stored_of(self.receiver)
+        self._waiting: deque[Decision] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     @property
@@ -225,10 +169,10 @@ class StreamOwner:
         chunks: Sequence[Chunk],
         offset: int,
         now: float,
-    ) -> _Write:
+    ) -> Write:
         effects = (Append(tuple(entries)), acked)
-        decision = _Decision(effects, now, _stored(self.receiver), tuple(chunks), None)
-        return _Write(decision, offset, entries, (), is_first=True)
+        decision = Decision(effects, now, stored_of(self.receiver), tuple(chunks), None)
+        return Write(decision, offset, entries, (), is_first=True)
 
     def handle_timer(self, now: float) -> Awaitable[None] | None:
         """Let the receiver do what is due."""
@@ -245,7 +189,7 @@ class StreamOwner:
         if not effects:
             return None
         messages = () if message is None else (message,)
-        decision = _Decision(effects, now, _stored(self.receiver), messages, facts)
+        decision = Decision(effects, now, stored_of(self.receiver), messages, facts)
         if self._worker is not None:
             self._waiting.append(decision)
             return asyncio.shield(self._worker)
@@ -259,14 +203,14 @@ class StreamOwner:
         return None
 
     def _await(
-        self, pending: Awaitable[None], decision: _Decision, at: int
+        self, pending: Awaitable[None], decision: Decision, at: int
     ) -> Awaitable[None] | None:
         self._worker = asyncio.get_running_loop().create_task(
             self._go_on(pending, decision, at), context=Context()
         )
         return asyncio.shield(self._worker)
 
-    def _step(self, decision: _Decision, at: int) -> tuple[int, Awaitable[None] | None]:
+    def _step(self, decision: Decision, at: int) -> tuple[int, Awaitable[None] | None]:
         """Perform one reaction, or one write of all that is to be written before the next."""
         effects, start = decision.effects, at
         entries: list[Entry] = []
@@ -287,7 +231,7 @@ class StreamOwner:
                 case _:
                     assert_never(effect)
             at += 1
-        self._last = _Write(decision, self._written + 1, entries, held, start == 0)
+        self._last = Write(decision, self._written + 1, entries, held, start == 0)
         if decision.facts is not None:
             self._note_facts(decision.facts)
         return self._write(entries, held, at, len(effects))
@@ -337,7 +281,7 @@ class StreamOwner:
             self._notes[SUMMARY] = partial(write_summary, facts.summary)
         self._kept = facts
 
-    async def _go_on(self, pending: Awaitable[None], decision: _Decision, at: int) -> None:
+    async def _go_on(self, pending: Awaitable[None], decision: Decision, at: int) -> None:
         """Finish what an awaited write interrupted, then all that has queued up behind it."""
         waiting: Awaitable[None] | None = pending
         try:
@@ -379,25 +323,7 @@ class StreamOwner:
         found: list[Unsaid] = []
         if last is not None and last.is_first:
             is_stored = snapshot is not None and last.happened(snapshot)
-            found += _unsaid(last.decision, is_stored=is_stored)
+            found += unsaid_of(last.decision, is_stored=is_stored)
         for decision in self._waiting:
-            found += _unsaid(decision, is_stored=False)
+            found += unsaid_of(decision, is_stored=False)
         return found
-
-
-def _unsaid(decision: _Decision, *, is_stored: bool) -> list[Unsaid]:
-    """Return the messages of a decision: none of a timer, which will be due again."""
-    acks = [effect for effect in decision.effects if isinstance(effect, Ack)]
-    return [
-        Unsaid(
-            message,
-            decision.now,
-            acks or [Ack(message.sequence)] if isinstance(message, Chunk) else acks,
-            is_stored,
-        )
-        for message in decision.messages
-    ]
-
-
-def _stored(receiver: StreamReceiver) -> Stored:
-    return Stored(receiver.next_sequence, receiver.received, receiver.credit)

@@ -13,7 +13,8 @@ from relay.broker.base import LogSnapshot, Notes, StreamLog, StreamMeta, settle
 from relay.errors import UnknownStream
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
-from relay.node.owner import AckNext, Reaction, StreamOwner, Unsaid
+from relay.node.decisions import AckNext, Reaction, Unsaid
+from relay.node.owner import StreamOwner
 from relay.node.readership import Readership
 from relay.node.record import BOT, EVENTS, StreamRecord
 from relay.protocol.events import (

@@ -12,7 +12,8 @@ import pytest
 from relay.broker.base import StreamLog
 from relay.broker.memory import MemoryLog
 from relay.errors import BrokerError, BrokerUnavailable, Fenced, OffsetMismatch, UnknownStream
-from relay.node.owner import FACTS, Reaction, Stored, StreamOwner
+from relay.node.decisions import Reaction, Stored
+from relay.node.owner import FACTS, StreamOwner
 from relay.protocol.events import (
     Ack,
     BotBack,
