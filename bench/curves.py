@@ -62,9 +62,9 @@ def loads_of(name: str, *, quick: bool = False) -> dict[int, Load]:
     """Return what is measured, by what grows."""
     match name:
         case "streams":
-            loads = {count: Load(count) for count in STREAMS}
+            loads = {number: Load(number) for number in STREAMS}
         case "readers":
-            loads = {count: Load(1, readers=count, interval_us=10_000) for count in READERS}
+            loads = {number: Load(1, readers=number, interval_us=10_000) for number in READERS}
         case _:
             loads = {size: Load(SIZE_STREAMS, size=size) for size in SIZES}
     return dict(list(loads.items())[:2]) if quick else loads
