@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from relay.broker.base import Broker
 from relay.broker.memory import memory_broker
+from relay.errors import SettingsError
 from relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,8 +30,17 @@ class OpenBroker:
 
 @asynccontextmanager
 async def open_broker(settings: Settings) -> AsyncIterator[OpenBroker]:
-    """Open the broker, and close it in the end. Raises `BrokerUnavailable` where none answers."""
+    """Open the broker, and close it in the end.
+
+    Raises `BrokerUnavailable` where none answers, `SettingsError` where it cannot do what is asked.
+    """
     if settings.broker_url == "memory://":
+        if settings.redis_wait_replicas:
+            raise SettingsError(
+                "RELAY_REDIS_WAIT_REPLICAS",
+                str(settings.redis_wait_replicas),
+                "0, because memory:// has no replicas; or RELAY_BROKER_URL=redis://HOST:PORT",
+            )
         yield OpenBroker(memory_broker(), _is_there)
         return
     # Importing the client takes longer than all else of a start, and most relays need none.

@@ -86,6 +86,11 @@ def look_at_settings(settings: Settings) -> list[Finding]:
             "traces are kept for ever, however many there are",
             "set RELAY_TRACE_TTL_SECONDS or RELAY_TRACE_BYTES_MAX",
         ),
+        (
+            bool(s.redis_wait_replicas) and s.broker_url == "memory://",
+            "memory:// has no replicas to wait for, so the relay will not start",
+            "set RELAY_BROKER_URL to a redis://HOST:PORT, or RELAY_REDIS_WAIT_REPLICAS to 0",
+        ),
     ]
     found = [warning(SETTINGS, what, mend) for is_so, what, mend in odd if is_so]
     return found or [fine(SETTINGS, "they fit together")]

@@ -6,7 +6,7 @@ import pytest
 
 from relay.broker.base import settle
 from relay.brokers import LOG_MARGIN_S, open_broker, redis_options
-from relay.errors import BrokerUnavailable
+from relay.errors import BrokerUnavailable, SettingsError
 from relay.settings import Settings
 from tests.support.node import META
 from tests.support.ports import free_port
@@ -21,6 +21,13 @@ async def test_without_a_url_the_broker_is_this_process() -> None:
         await broker.ping()
         assert broker.ports.log.durability == "memory"
         assert broker.ports.cluster.alone
+
+
+async def test_replicas_of_a_broker_that_has_none_are_refused() -> None:
+    """Whoever asks for them believes that an ACK is worth more than it is."""
+    with pytest.raises(SettingsError, match="memory:// has no replicas"):
+        async with open_broker(replace(Settings(), redis_wait_replicas=1)):
+            pass
 
 
 @pytest.mark.needs("redis-server")

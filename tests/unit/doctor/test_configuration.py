@@ -33,6 +33,7 @@ def test_the_defaults_fit_together() -> None:
         (Settings(held_bytes_max=8 << 20), "RELAY_HELD_BYTES_MAX"),
         (Settings(stream_max_seconds=60), "RELAY_STREAM_MAX_SECONDS"),
         (Settings(drain_seconds=30), "TimeoutStopSec"),
+        (Settings(redis_wait_replicas=1), "RELAY_BROKER_URL"),
         (Settings(trace_ttl_seconds=0, trace_bytes_max=0), "RELAY_TRACE_BYTES_MAX"),
     ],
 )
