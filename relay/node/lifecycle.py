@@ -116,6 +116,7 @@ class Lifecycle:
             return
         self._registry.expire(stream)
         self._switchboard.forget(stream)
+        stream.forget()
         dropped = self._log.drop(stream.stream_id)
         if dropped is not None:
             self._background(dropped, **stream.view.names)

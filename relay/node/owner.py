@@ -314,6 +314,12 @@ class StreamOwner:
             self.dead = True
             self._failed(error)
 
+    def forget(self) -> None:
+        """The stream is over, and nobody is to be told anything any more."""
+        self.dead = True
+        self._react = self._failed = _nothing
+        self._notes = {}
+
     def unsaid(self, snapshot: LogSnapshot | None = None) -> list[Unsaid]:
         """Return the messages that a dead owner did not see through, in their order.
 
@@ -327,3 +333,6 @@ class StreamOwner:
         for decision in self._waiting:
             found += unsaid_of(decision, is_stored=False)
         return found
+
+
+def _nothing(*_: object) -> None: ...

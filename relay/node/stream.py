@@ -338,6 +338,11 @@ class NodeStream:
         self._release()
         return sum(isinstance(one, Chunk | End | Summary | Abort) for one in said)
 
+    def forget(self) -> None:
+        """Let go of what knows it: a garbage collector may find it half an hour later."""
+        self.readership.host = self.link = None
+        self.owner.forget()
+
     def _release(self) -> None:
         if self._recovered is not None and not self._parked:
             self._recovered.set_result(None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from relay.errors import PositionGone
 from relay.node.lifecycle import ROW_WAIT_SECONDS
+from relay.node.stream import NodeStream
 from relay.protocol.events import Chunk, End, Summary
 from relay.wire.bot import Closed
 from tests.support.node import World
@@ -120,3 +124,37 @@ async def test_what_is_due_of_a_stream_that_is_gone_is_nothing(world: World) -> 
     deadlines.set("nowhere", world.clock.now() + 1.0)
     await world.advance(2.0)
     assert world.node.open_streams == 0
+
+
+async def one_life(world: World, protocol: int) -> weakref.ref[NodeStream]:
+    """A stream is answered, read, kept for its retention and forgotten; what is left of it."""
+    bot = await world.bot(protocol=protocol)
+    stream = (await world.ask()).stream_id
+    await bot.chunks(stream, ["a", "b"])
+    if protocol == 1:
+        await bot.say(stream, End())
+        await world.advance(1.0)
+    else:
+        await bot.end(stream, ["a", "b"])
+    reader = await world.read(stream)
+    assert await reader.read_all() == "ab"
+    reader.subscription.close()
+    await world.rows()
+    kept = world.node.stream_of(1, stream)
+    assert kept is not None
+    left = weakref.ref(kept)
+    del kept
+    await world.advance(330.0)
+    assert world.node.stream_of(1, stream) is None
+    return left
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+async def test_a_stream_that_is_forgotten_is_freed_at_once(world: World, protocol: int) -> None:
+    """With all that was said: a garbage collector that has little to do may come much later."""
+    gc.disable()
+    try:
+        left = await one_life(world, protocol)
+        assert left() is None
+    finally:
+        gc.enable()
