@@ -64,6 +64,8 @@ class Registry:
     def unfollow(self, followed: FollowedStream) -> None:
         """Keep a stream of another node no longer; whoever asks for it again finds its log."""
         self._followed.pop(followed.stream_id, None)
+        # It knows its readers, too: else only a garbage collector would free the two.
+        followed.readership.host = None
         self._is_not_newest(followed.meta)
 
     def _is_not_newest(self, meta: StreamMeta) -> None:

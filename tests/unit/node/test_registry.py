@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from relay.admin.people import Scope
 from relay.errors import PositionGone, UnknownStream
+from relay.node.followed import FollowedStream
 from relay.node.registry import Registry, within
 from tests.support.node import KEY, World
 
@@ -42,6 +46,24 @@ async def test_an_older_stream_of_a_conversation_leaves_the_newer_one_in_its_pla
     assert streams[0] is not None
     registry.expire(streams[0])
     assert registry.find(KEY, "c") is streams[1]
+
+
+async def test_a_stream_of_another_node_is_freed_once_nobody_reads_it_here() -> None:
+    """At once, and not when somebody looks for garbage."""
+    world = World()
+    stream = world.node.stream_of(1, (await world.ask()).stream_id)
+    assert stream is not None
+    registry = Registry()
+    gc.disable()
+    try:
+        followed = FollowedStream(stream.meta, stream.readership, tell=lambda _: None)
+        registry.follow(followed)
+        registry.unfollow(followed)
+        left = weakref.ref(followed)
+        del followed
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
