@@ -9,7 +9,7 @@ from relay.broker.base import Letter
 from relay.broker.memory import MemoryLog, MemoryMailbox
 from relay.wire.bot import Command
 from tests.support.brokers import DelayedMailbox
-from tests.support.node import World, settle_down
+from tests.support.node import Bot, World, settle_down
 
 
 async def test_of_two_connections_that_come_at_once_the_newer_one_stays() -> None:
@@ -52,8 +52,8 @@ class Overtaking(DelayedMailbox):
         return self.inner.listen(bot_id, deliver, replaced)
 
 
-async def test_a_newer_connection_that_is_overtaken_listens_again() -> None:
-    """The older one's listening takes so long that it lands last: the bot must not go deaf."""
+async def overtaken() -> tuple[Overtaking, World, asyncio.Future[Bot], Bot]:
+    """A connection that listens for so long that a newer one is there before it."""
     mailbox = Overtaking(MemoryMailbox())
     world = World(MemoryLog(), mailbox)
     mailbox.released.clear()
@@ -61,6 +61,12 @@ async def test_a_newer_connection_that_is_overtaken_listens_again() -> None:
     await settle_down()
     newer = await world.bot()
     mailbox.released.set()
+    return mailbox, world, coming, newer
+
+
+async def test_a_newer_connection_that_is_overtaken_listens_again() -> None:
+    """The older one's listening takes so long that it lands last: the bot must not go deaf."""
+    mailbox, world, coming, newer = await overtaken()
     mailbox.third.set()
     older = await coming
     stream = (await world.ask()).stream_id
@@ -73,13 +79,7 @@ async def test_a_newer_connection_that_is_overtaken_listens_again() -> None:
 
 async def test_a_connection_that_leaves_while_it_listens_again_does_not_stay() -> None:
     """It was overtaken, and left meanwhile: its bot would seem to be here for ever."""
-    mailbox = Overtaking(MemoryMailbox())
-    world = World(MemoryLog(), mailbox)
-    mailbox.released.clear()
-    coming = asyncio.ensure_future(world.bot())
-    await settle_down()
-    newer = await world.bot()
-    mailbox.released.set()
+    mailbox, world, coming, newer = await overtaken()
     await settle_down()
     assert mailbox.calls == 3
     newer.link.detach()
