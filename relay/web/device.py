@@ -64,17 +64,19 @@ class DeviceEndpoint:
         asked: Asked = InvalidRequest("", field="body")
         try:
             asked = self._read(await read_body(receive))
-            subscription = await self._open(scope, asked)
+            opened = await self._open(scope, asked)
         except ClientGone:
             return
-        except (InvalidRequest, RelayError) as error:
+        except RelayError as error:
             response = self._show(error, asked)
         except Exception as error:
             _logger.exception("request_failed", path=scope["path"])
             response = self._show(error, asked)
         else:
-            await self._answer(subscription, asked, scope, receive, send)
-            return
+            if not isinstance(opened, InvalidRequest):
+                await self._answer(opened, asked, scope, receive, send)
+                return
+            response = self._show(opened, asked)
         await response(scope, receive, send)
 
     async def refuse(self, error: LimitReached, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,14 +98,19 @@ class DeviceEndpoint:
         try:
             return self._protocol.read_request(body)
         except InvalidRequest as error:
-            return error
+            # A value from now on. Tracebacks know who asks here: with what asked, that is a ring.
+            error.__context__ = None
+            return error.with_traceback(None)
 
-    async def _open(self, scope: Scope, asked: Asked) -> Subscription:
-        """Raises the error to show. The key goes first: strangers learn nothing of the rest."""
+    async def _open(self, scope: Scope, asked: Asked) -> Subscription | InvalidRequest:
+        """Return what answers, or why nothing can.
+
+        Raises the error to show. The key goes first: strangers learn nothing of the rest.
+        """
         key = await require_key(self._directory, header(scope["headers"], b"authorization"))
         claim(scope, key)
         if isinstance(asked, InvalidRequest):
-            raise asked
+            return asked
         bot = await self._directory.bot_by_user(asked.user_id) if asked.user_id else None
         key.require(asked, bot)
         reply = None

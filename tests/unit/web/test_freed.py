@@ -114,7 +114,24 @@ async def is_unknown(web: Served) -> None:
         await bot.closed()
 
 
-VISITS = (is_answered, leaves_early, floods, hangs_up, is_unknown)
+async def asks_nonsense(web: Served) -> None:
+    """Devices and a program send what is no question."""
+    for path in ("/sse/rokid", "/api/rokid/trigger"):
+        for body in (b"{", b"[]", b"{}"):
+            assert (await web.http.post(path, content=body)).content
+
+
+async def has_no_key(web: Served) -> None:
+    """A device and a program are not known."""
+    for path in ("/sse/rokid", "/api/rokid/trigger"):
+        headers = {"Authorization": "Bearer nobody"}
+        assert (await web.http.post(path, content=b"{}", headers=headers)).content
+
+
+VISITS = (
+    *(is_answered, leaves_early, floods, hangs_up, is_unknown),
+    *(asks_nonsense, has_no_key),
+)
 
 EXCEPT = (leaves_early, "off")
 """sse-starlette cancels its tasks then, and their tracebacks know one another."""
