@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -12,6 +13,18 @@ class Clock(Protocol):
     def now(self) -> float:
         """Seconds since the Unix epoch; never less than what the call before returned."""
         ...
+
+
+class TimerHandle(Protocol):
+    """What `call_later` returns."""
+
+    def cancel(self) -> None:
+        """Do not call."""
+        ...
+
+
+CallLater = Callable[[float, Callable[[], None]], TimerHandle]
+"""`loop.call_later`: a delay in seconds and what to call."""
 
 
 class SystemClock:

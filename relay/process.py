@@ -1,4 +1,4 @@
-"""What this process costs and whether it keeps up, for `GET /metrics`; and that it costs less.
+"""What this process costs and whether it keeps up, for `GET /metrics`; and that it keeps less.
 
 Memory, CPU and descriptors are prometheus_client's own, read from /proc when somebody looks;
 where there is no /proc they are left out. The lag of the event loop is measured: everything of
@@ -8,17 +8,17 @@ a relay runs on one loop, so whatever blocks it delays every stream.
 from __future__ import annotations
 
 import ctypes
-import gc
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from relay.clock import CallLater, TimerHandle
 
 BUILD: Final = "relay_build"
 
@@ -34,22 +34,6 @@ _MALLOPT: Final = (
     (_M_TRIM_THRESHOLD, 4 * 1024 * 1024),
 )
 """What glibc's malloc is told; mallopt(3)."""
-
-
-GC_THRESHOLDS: Final = (20_000, 20, 10)
-"""After so many objects more than were freed, and so on: see `gc.set_threshold`."""
-
-
-class TimerHandle(Protocol):
-    """A timer that can be stopped."""
-
-    def cancel(self) -> None:
-        """Stop it."""
-        ...
-
-
-CallLater = Callable[[float, Callable[[], None]], TimerHandle]
-"""The event loop's `call_later`: a delay in seconds and what to call."""
 
 
 class _Build(Collector):
@@ -69,33 +53,6 @@ def keep_memory_together() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(*option) == 1 for option in _MALLOPT)
-
-
-@contextmanager
-def imported_for_good() -> Iterator[None]:
-    """Let the garbage collector leave alone what the block imports, now and ever after.
-
-    Some 200,000 objects, of which one in 200 is garbage: to look for it again and again while
-    they are made, and once more in the end, took a fifth of a start.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def collect_seldom() -> None:
-    """Look for garbage in what is made from now on, and not often.
-
-    Nearly everything is freed by its count of references. The default thresholds look at all
-    that is there whenever a quarter is new: with some thousand connections that stops every
-    stream for a quarter of a second, several times a minute.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def watch_process(registry: CollectorRegistry) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,9 +17,10 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from relay.app import FAREWELL_S, Relay, open_relay
+from relay.garbage import FullSearches, collect_seldom
 from relay.limits.door import Door
 from relay.logs import configure
-from relay.process import collect_seldom, keep_memory_together
+from relay.process import keep_memory_together
 from relay.settings import Settings
 from relay.web.answers import json_error
 from relay.web.fast.http import FastHttp
@@ -70,6 +72,8 @@ def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]
 async def _serve(
     settings: Settings, listener: socket.socket, ready: Callable[[socket.socket], None]
 ) -> None:
+    loop = asyncio.get_running_loop()
+    searches = FullSearches(call_later=loop.call_later, monotonic=time.monotonic)
     try:
         async with open_relay(settings) as relay, _metrics_served(relay, settings):
             fast = settings.fast_path == "on"
@@ -80,6 +84,7 @@ async def _serve(
                 await asyncio.sleep(0.005)
             if server.started:
                 collect_seldom()
+                searches.start()
                 ready(listener)
                 await _until_told_to_stop(serving)
                 for accepting in server.servers:
@@ -88,6 +93,7 @@ async def _serve(
             server.should_exit = True
             await serving
     finally:
+        searches.stop()
         listener.close()
 
 

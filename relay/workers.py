@@ -36,7 +36,7 @@ STOP_MARGIN_S: Final = 3.0
 
 _RUN: Final = """
 import sys
-from relay.process import imported_for_good
+from relay.garbage import imported_for_good
 with imported_for_good():
     from relay.workers import work
 work(*map(int, sys.argv[1:]))

@@ -29,6 +29,7 @@ LAYERS: Mapping[str, int] = {
     "relay.logs": 1,
     "relay.log_errors": 1,
     "relay.metrics": 1,
+    "relay.garbage": 1,
     "relay.process": 1,
     "relay.node": 2,
     "relay.admin": 2,

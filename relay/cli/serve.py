@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay.cli.common import AsJson, Database, open_store, print_json, settings_of
-from relay.process import imported_for_good
+from relay.garbage import imported_for_good
 from relay.settings import Settings
 from relay.settings_printed import changed_settings, settings_list, settings_table
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Hashable
-from typing import Protocol
 
-from relay.clock import Clock
+from relay.clock import CallLater, Clock, TimerHandle
 
 HELD_UP_S = 0.1
 """A loop that is later than this was held up. A healthy one is late by some milliseconds."""
@@ -28,17 +27,6 @@ TURNS = 2
 """How often a timer of 0 s has to fire until a loop has looked at all sockets in between. asyncio's
 does so before it looks at the timers, libuv's behind them."""
 
-
-class TimerHandle(Protocol):
-    """What `call_later` returns."""
-
-    def cancel(self) -> None:
-        """Do not call."""
-        ...
-
-
-CallLater = Callable[[float, Callable[[], None]], TimerHandle]
-"""`loop.call_later`: a delay in seconds and what to call."""
 
 Due = Callable[[Hashable, float], None]
 """What to call with a key whose deadline has come, and with the time."""

@@ -10,14 +10,13 @@ from functools import partial
 from relay.admin.people import EVERYTHING, Scope
 from relay.admin.ports import LiveView
 from relay.broker.base import Broker, settle
-from relay.clock import Clock
+from relay.clock import CallLater, Clock
 from relay.devices.base import Ask, DeviceProtocol, StreamView
 from relay.errors import BrokerError, LimitReached, PositionGone, UnknownStream
 from relay.metrics import Metrics
 from relay.node.background import Background
 from relay.node.books import Books
 from relay.node.bots import BotLink, BotTransport
-from relay.node.deadlines import CallLater
 from relay.node.figures import figures_now
 from relay.node.keyed_streams import KeyedStreams
 from relay.node.limits import limits_of

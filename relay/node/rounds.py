@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from relay.clock import CallLater, TimerHandle
 from relay.errors import BrokerError
 from relay.node.background import Undertake
-from relay.node.deadlines import CallLater, TimerHandle
 from relay.node.stream import NodeStream
 from relay.node.succession import Succession
 

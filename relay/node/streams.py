@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from relay.broker.base import Broker, LogSnapshot, StreamMeta
-from relay.clock import Clock
+from relay.clock import CallLater, Clock
 from relay.devices.base import StreamView
 from relay.node.audience import Audience
 from relay.node.background import Undertake
 from relay.node.books import Books
-from relay.node.deadlines import CallLater, Deadlines
+from relay.node.deadlines import Deadlines
 from relay.node.lifecycle import Lifecycle
 from relay.node.limits import limits_of
 from relay.node.readership import Readership

@@ -8,9 +8,8 @@ from typing import Protocol
 
 from relay.admin.trace_row import TraceRow
 from relay.broker.base import Broker
-from relay.clock import SystemClock
+from relay.clock import SystemClock, TimerHandle
 from relay.errors import StoreError
-from relay.node.deadlines import TimerHandle
 from relay.node.node import Node
 from relay.node.tracer import Tracer
 from relay.settings import Settings

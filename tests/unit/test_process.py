@@ -71,42 +71,6 @@ def test_threads_share_one_heap(how: str, heaps: int) -> None:
     assert found == 1 if heaps == 1 else found >= heaps
 
 
-def test_what_is_imported_for_good_is_not_searched_for_garbage() -> None:
-    """Neither while it is made nor later; what comes behind it is."""
-    program = """
-import gc
-from relay.process import imported_for_good
-runs = []
-gc.callbacks.append(lambda phase, info: runs.append(phase))
-try:
-    with imported_for_good():
-        kept = [[] for _ in range(50_000)]
-        raise ImportError
-except ImportError:
-    pass
-print(len(runs), gc.is_tracked(kept), any(one is kept for one in gc.get_objects()), gc.isenabled())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
-    )
-    assert done.stdout.split() == ["0", "True", "False", "True"]
-
-
-def test_what_a_start_has_made_is_searched_no_more_and_the_rest_seldom() -> None:
-    """The library's defaults would look at everything again and again under load."""
-    program = """
-import gc
-from relay.process import collect_seldom
-kept = [[] for _ in range(1_000)]
-collect_seldom()
-print(any(one is kept for one in gc.get_objects()), gc.isenabled(), gc.get_threshold()[0] >= 20_000)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
-    )
-    assert done.stdout.split() == ["False", "True", "True"]
-
-
 def test_the_process_tells_what_it_is() -> None:
     """The version that is installed, and nothing in the library's own registry."""
     assert f'version="{version("relay-stream")}"' in told()

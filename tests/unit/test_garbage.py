@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+
+from relay.clock import ManualClock
+from relay.garbage import SEARCH_EVERY_S, SEARCH_SHARE, FullSearches
+from tests.support.node import Timers
+
+
+def test_what_is_imported_for_good_is_not_searched_for_garbage() -> None:
+    """Neither while it is made nor later; what comes behind it is."""
+    program = """
+import gc
+from relay.garbage import imported_for_good
+runs = []
+gc.callbacks.append(lambda phase, info: runs.append(phase))
+try:
+    with imported_for_good():
+        kept = [[] for _ in range(50_000)]
+        raise ImportError
+except ImportError:
+    pass
+print(len(runs), gc.is_tracked(kept), any(one is kept for one in gc.get_objects()), gc.isenabled())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["0", "True", "False", "True"]
+
+
+def test_what_a_start_has_made_is_searched_no_more_and_the_rest_seldom() -> None:
+    """The library's defaults would look at everything again and again under load."""
+    program = """
+import gc
+from relay.garbage import collect_seldom
+kept = [[] for _ in range(1_000)]
+collect_seldom()
+print(any(one is kept for one in gc.get_objects()), gc.isenabled(), gc.get_threshold()[0] >= 20_000)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["False", "True", "True"]
+
+
+def test_everything_is_searched_once_a_minute() -> None:
+    """Not at once, and each time again; a search that is short does not put off the next one."""
+    clock = ManualClock(100.0)
+    timers = Timers(clock)
+    searched: list[float] = []
+    searches = FullSearches(
+        call_later=timers, monotonic=clock.now, search=lambda: searched.append(clock.now())
+    )
+    searches.start()
+    assert searched == []
+    timers.advance(3 * SEARCH_EVERY_S)
+    assert searched == [100.0 + turn * SEARCH_EVERY_S for turn in (1, 2, 3)]
+
+
+def test_searches_that_take_long_come_seldom() -> None:
+    """A quarter of a second stops every stream: then the next one comes after 40 minutes."""
+    clock = ManualClock(0.0)
+    timers = Timers(clock)
+    searched: list[float] = []
+
+    def search() -> None:
+        searched.append(clock.now())
+        clock.advance(0.25)
+
+    searches = FullSearches(call_later=timers, monotonic=clock.now, search=search)
+    searches.start()
+    for _ in range(3):
+        assert timers.fire_next(until=10_000.0)
+    first, *others = (round(later - earlier) for earlier, later in pairwise([0.0, *searched]))
+    assert (first, others) == (SEARCH_EVERY_S, [0.25 / SEARCH_SHARE] * 2)
+
+
+def test_searches_that_are_stopped_come_no_more() -> None:
+    """Stopping twice is once."""
+    clock = ManualClock(0.0)
+    timers = Timers(clock)
+    searched: list[float] = []
+    searches = FullSearches(
+        call_later=timers, monotonic=clock.now, search=lambda: searched.append(clock.now())
+    )
+    searches.start()
+    searches.stop()
+    searches.stop()
+    timers.advance(10 * SEARCH_EVERY_S)
+    assert (searched, timers.armed) == ([], [])
+
+
+def test_a_ring_that_has_grown_old_is_freed_by_a_search() -> None:
+    """The thresholds alone leave it where it is."""
+    program = """
+import gc, weakref
+from relay.clock import ManualClock
+from relay.garbage import FullSearches, collect_seldom
+from tests.support.node import Timers
+
+class Ring:
+    def __init__(self):
+        self.me = self
+
+collect_seldom()
+ring = Ring()
+gc.collect(1)
+known = weakref.ref(ring)
+del ring
+gc.collect(1)
+print(known() is not None)
+timers = Timers(ManualClock())
+FullSearches(call_later=timers, monotonic=timers.clock.now).start()
+timers.advance(60.0)
+print(known() is None)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["True", "True"]
