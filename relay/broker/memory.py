@@ -84,7 +84,9 @@ class MemoryLog:
         notes: Notes = NO_NOTES,
     ) -> None:
         """See `StreamLog.append`. Done when it returns."""
-        log = self._log(stream_id)
+        log = self._logs.get(stream_id)
+        if log is None:
+            raise UnknownStream(stream_id)
         if fence != log.fence:
             raise Fenced(f"fence {fence} is not {log.fence}")
         if offset != len(log.entries) + 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from itertools import repeat
 from typing import assert_never
 
 from relay.admin.trace_row import TraceRow
@@ -214,8 +213,9 @@ class NodeStream:
         match reaction:
             case AckNext() | Ack() | Nack() | Refuse():
                 if isinstance(reaction, AckNext):
-                    sequences = range(reaction.first, reaction.last + 1)
-                    self.record.acked_at.update(zip(sequences, repeat(self._now())))
+                    acked_at = self._now()
+                    for sequence in range(reaction.first, reaction.last + 1):
+                        self.record.acked_at[sequence] = acked_at
                 elif isinstance(reaction, Ack):
                     self._note_ack(reaction)
                 if self.link is not None:

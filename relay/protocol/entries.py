@@ -25,13 +25,14 @@ class EntryWriter:
     exactly the sequences `0..len(prefix)-1`.
     """
 
-    __slots__ = ("_carry", "_parting", "intact", "next_offset", "prefix")
+    __slots__ = ("_parting", "carry", "intact", "next_offset", "prefix")
 
     def __init__(self) -> None:
         self.next_offset = 1
         self.prefix: list[str] = []
         self.intact = True
-        self._carry = ""
+        self.carry = ""
+        """Half of a character that waits for its other half."""
         self._parting: Part | None = None
 
     def chunk(self, chunk: HeldChunk) -> Entry:
@@ -41,11 +42,6 @@ class EntryWriter:
         return self._entry(
             EntryKind.CHUNK, chunk.at, chunk.content, sequence=chunk.sequence, part=chunk.part
         )
-
-    @property
-    def between_characters(self) -> bool:
-        """Whether no half of a character waits for its other half."""
-        return not self._carry
 
     def chunks(self, contents: Sequence[str], first: int, at: float) -> list[Entry]:
         """Write well-formed texts of neighbouring sequences, arrived together, nothing waiting."""
@@ -92,12 +88,12 @@ class EntryWriter:
     def replay(self, entry: Entry) -> str:
         """Take over an entry that is in the log already; returns its raw content."""
         raw = entry.content
-        if self._carry and raw:
+        if self.carry and raw:
             # Its first character holds the half that was waiting, or stands in for it.
             raw = code_units(raw[0])[1:] + raw[1:]
-        if entry.content or not self._carry:
+        if entry.content or not self.carry:
             raw += entry.carry  # else nothing came, and the same half waits on
-        self._carry = entry.carry
+        self.carry = entry.carry
         self.next_offset = entry.offset + 1
         self._note(entry.part)
         if entry.kind is EntryKind.CHUNK:
@@ -121,7 +117,7 @@ class EntryWriter:
         outcome: Outcome | None = None,
         part: Part | None = None,
     ) -> Entry:
-        content, self._carry = join_halves(self._carry, raw)
+        content, self.carry = join_halves(self.carry, raw)
         offset = self.next_offset
         self.next_offset += 1
-        return Entry(offset, kind, at, content, sequence, self._carry, total_chunks, outcome, part)
+        return Entry(offset, kind, at, content, sequence, self.carry, total_chunks, outcome, part)

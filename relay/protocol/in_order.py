@@ -25,16 +25,17 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
     next, a part, half a character, a stream that is full. What is numbered by its arrival has the
     next number whatever its bot calls it, so it is usual where that is the same.
     """
-    sequencer = state.sequencer
+    sequencer, writer, asked = state.sequencer, state.writer, state.retransmission
+    first = number = sequencer.next
     if (
         state.ended
         or state.tally.withheld
         or not sequencer.unbroken
-        or state.retransmission.concerns(sequencer.next)
-        or not state.writer.between_characters
+        or asked.due_at is not None
+        or asked.asked.highest >= first
+        or writer.carry
     ):
         return None
-    first = number = sequencer.next
     contents: list[str] = []
     grown = len(chunks) * CHUNK_COST_BYTES
     for chunk in chunks:
@@ -58,4 +59,4 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
         state.last_chunk_at = now
     state.status = max(state.status, _ACTIVE)
     state.tally.arrivals.extend(map(Arrival, range(first, number), repeat(now), map(len, contents)))
-    return state.writer.chunks(contents, first, now)
+    return writer.chunks(contents, first, now)

@@ -32,10 +32,6 @@ class Retransmission:
         self.due_at = now + self._every_s
         return [Nack(wanted)]
 
-    def concerns(self, sequence: int) -> bool:
-        """Whether it waits for this sequence or a later one, or for the time to ask again."""
-        return self.due_at is not None or self.asked.highest >= sequence
-
     def restart(self, now: float, *, can_ask: bool) -> None:
         """A connection carries the stream again. It resends by itself, and is reminded in time."""
         self.due_at = now + self._every_s if can_ask else None

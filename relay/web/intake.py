@@ -134,6 +134,15 @@ class Intake:
     def _at_once(self, frames: Sequence[str]) -> tuple[Sequence[Awaitable[None]], Sequence[str]]:
         """Act on the chunks at the beginning; returns what to await, and the other frames."""
         connection = self._connection
+        if len(frames) == 1:  # mostly, while a bot is answering
+            frame = read_chunk(frames[0])
+            if frame is None:
+                return (), frames
+            stream = connection.open_stream(frame.identifier, frame.stream_id)
+            if stream is None:
+                return (), frames
+            waiting = connection.receive_chunks(frame.identifier, stream, (frame.chunk,))
+            return () if waiting is None else (waiting,), ()
         batches: dict[tuple[str, str], tuple[StreamPort, list[Chunk]]] = {}
         done = 0
         for raw in frames:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import cast
 
 from relay.logs import get_logger
 
@@ -30,9 +29,6 @@ NOBODY: Mapping[str, int] = MappingProxyType({})
 
 _RENDERED_BYTES = 256
 """What a frame that is rendered late counts for: an `ack` has about 150 bytes."""
-
-Frame = str | Callable[[], str]
-"""A text frame, or what makes it at the moment of writing."""
 
 
 class Outbox:
@@ -66,8 +62,9 @@ class Outbox:
         self._names = names
         self._too_slow = too_slow
         self._max_bytes = max_bytes
-        self._frames: list[Frame] = []
-        self._latest: dict[str, int] = {}
+        self._frames: list[str] = []
+        self._latest: dict[str, tuple[int, Callable[[], str]]] = {}
+        """The places of frames that are made at the moment of writing, and what makes them."""
         self.pending_bytes = 0
         """What is queued or being written."""
         self.closing = False
@@ -79,7 +76,7 @@ class Outbox:
 
     def put(self, frame: str) -> None:
         """Queue one frame. Ignored once the outbox is closing."""
-        self._add((frame,), len(frame))
+        self.put_all((frame,))
 
     def put_all(self, frames: Sequence[str]) -> None:
         """Queue frames in their order. Ignored once the outbox is closing."""
@@ -90,12 +87,14 @@ class Outbox:
 
         Right for what is cumulative: whoever reads the newest needs none of those before.
         """
-        place = self._latest.get(key)
-        if place is not None and not self.closing:
-            self._frames[place] = render
+        if self.closing:
             return
-        self._latest[key] = len(self._frames)
-        self._add((render,), _RENDERED_BYTES)
+        known = self._latest.get(key)
+        if known is not None:
+            self._latest[key] = known[0], render
+            return
+        self._latest[key] = len(self._frames), render
+        self._add(("",), _RENDERED_BYTES)
 
     def close(self, farewell: str | None = None) -> None:
         """Write what is queued and `farewell`, then end `run`. Idempotent; never blocks."""
@@ -131,9 +130,10 @@ class Outbox:
             self._writing += self._drained
             self._drained = []
         if self._latest:
+            for place, render in self._latest.values():
+                frames[place] = render()
             self._latest.clear()
-            frames = [frame if isinstance(frame, str) else frame() for frame in frames]
-        return cast("list[str]", frames), self.pending_bytes
+        return frames, self.pending_bytes
 
     def written(self, size: int) -> None:
         """What was taken is with the socket."""
@@ -186,7 +186,7 @@ class Outbox:
             self.end()
         return False
 
-    def _add(self, frames: Iterable[Frame], size: int) -> None:
+    def _add(self, frames: Iterable[str], size: int) -> None:
         if self.closing:
             return
         self.pending_bytes += size

@@ -80,20 +80,24 @@ def read_chunk(raw: str) -> ChunkFrame | None:
 class Receipts:
     """The `chunk_received` frames of one subscription: they differ in their number and stream."""
 
-    __slots__ = ("_identifier", "_now_iso", "_parts")
+    __slots__ = ("_identifier", "_now_iso", "_parts", "_stream_id", "_tail")
 
     def __init__(self, identifier: str) -> None:
         self._identifier = identifier
-        self._now_iso = ""
+        self._now_iso = self._tail = ""
+        self._stream_id: str | None = None
         self._parts = ("", "", "")
 
     def of(self, stream_id: str, last: int, count: int, now_iso: str) -> list[str]:
         """Return the frames for the `count` sequences of a stream that end with `last`."""
         if now_iso != self._now_iso:
             self._parts = _around(self._identifier, now_iso)
-            self._now_iso = now_iso
+            self._now_iso, self._stream_id = now_iso, None
         head, between, tail = self._parts
-        tail = f"{between}{dumps(stream_id).decode()}{tail}"
+        if stream_id != self._stream_id:
+            self._tail = f"{between}{dumps(stream_id).decode()}{tail}"
+            self._stream_id = stream_id
+        tail = self._tail
         if count == 1:  # mostly
             return [f"{head}{last}{tail}"]
         return [f"{head}{number}{tail}" for number in range(last - count + 1, last + 1)]

@@ -9,6 +9,7 @@ in one chunk and `\udd9e` in the next.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import NoReturn
 
@@ -57,9 +58,8 @@ def dumps_ascii(value: JsonValue) -> str:
     return _ascii_encoder.encode(value)
 
 
-def quote_ascii(text: str) -> str:
-    """Return `dumps_ascii(text)`, several times as fast."""
-    return encode_basestring_ascii(text)
+quote_ascii: Callable[[str], str] = encode_basestring_ascii
+"""Returns what `dumps_ascii` returns for a text, several times as fast."""
 
 
 def _decode(text: str | bytes) -> JsonValue:

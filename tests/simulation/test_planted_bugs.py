@@ -75,13 +75,13 @@ BUGS = {
     Bug(
         "the carried half is dropped",
         "entries",
-        "join_halves(self._carry, raw)",
+        "join_halves(self.carry, raw)",
         'join_halves("", raw)',
     ): {"nothing_is_invented"},
     Bug(
         "halves are shown as they come",
         "entries",
-        "content, self._carry = join_halves(self._carry, raw)",
+        "content, self.carry = join_halves(self.carry, raw)",
         "content = raw",
     ): {"every_entry_is_well_formed"},
     Bug(
@@ -163,7 +163,7 @@ BUGS = {
     Bug(
         "a takeover forgets the half",
         "entries",
-        "        self._carry = entry.carry\n",
+        "        self.carry = entry.carry\n",
         "",
     ): {"nothing_is_invented"},
     Bug(

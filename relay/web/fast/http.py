@@ -9,6 +9,7 @@ each reader that is quiet, which most of them are.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar, Protocol, cast
 
 import h11
@@ -62,9 +63,18 @@ class Stream(Protocol):
 class FastHttp(HardenedHttp):
     """See `Stream`."""
 
-    _user: StreamUser | None = None
-    is_full = False
+    # uvicorn's own are too many for anything but a dictionary in each instance; these are quicker.
+    __slots__ = ("_user", "is_full", "write")
+
     _asked_for_by_nobody: ClassVar = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A peer has connected."""
+        self._user: StreamUser | None = None
+        self.is_full = False
+        self.write: Callable[[bytes], None] = transport.write
+        """See `Stream.write`."""
+        super().connection_made(transport)
 
     def handle_events(self) -> None:
         """Take requests, and offer the application to stream their responses."""
@@ -94,10 +104,6 @@ class FastHttp(HardenedHttp):
         if self.is_full:
             user.must_wait()
         return True
-
-    def write(self, framed: bytes) -> None:
-        """See `Stream.write`."""
-        self.transport.write(framed)
 
     def finish(self, last: bytes) -> None:
         """See `Stream.finish`: what uvicorn does where an application completes its response."""

@@ -6,6 +6,7 @@ the ASGI application. Then its bytes go through `FrameReader`, and no more throu
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol, assert_never, cast
 
@@ -85,11 +86,18 @@ class Socket(Protocol):
 class FastWebSocket(HardenedWebSocket):
     """See `Socket`."""
 
-    _user: SocketUser | None = None
+    __slots__ = ("_reader", "_unpaid", "_user", "_write", "is_full")
+
     _reader: FrameReader
-    _unpaid = 0
-    """Bytes that were read, and no message told of."""
-    is_full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The upgrade has begun."""
+        self._user: SocketUser | None = None
+        self._unpaid = 0
+        """Bytes that were read, and no message told of."""
+        self.is_full = False
+        super().connection_made(transport)
+        self._write = self.transport.write
 
     def handle_connect(self, event: Request) -> None:
         """Make the handshake, and offer the socket to the application."""
@@ -227,9 +235,9 @@ class FastWebSocket(HardenedWebSocket):
     def write(self, messages: Sequence[str]) -> None:
         """See `Socket.write`."""
         if len(messages) == 1:  # mostly
-            self.transport.write(frames.text(messages[0]))
+            self._write(frames.text(messages[0]))
         else:
-            self.transport.write(b"".join(map(frames.text, messages)))
+            self._write(b"".join(map(frames.text, messages)))
 
     def close(self) -> None:
         """See `Socket.close`."""
