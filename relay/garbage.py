@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from relay.clock import CallLater, TimerHandle
+from relay.process import give_memory_back
 
 GC_THRESHOLDS: Final = (20_000, 20, 10)
 """After so many objects more than were freed, and so on: see `gc.set_threshold`. By themselves they
@@ -57,7 +58,8 @@ class FullSearches:
     """Searches everything that is not frozen, each minute or, where that takes long, more seldom.
 
     Else garbage that was in use when it was looked at before would stay for an hour: under churn
-    some 5,000 objects a minute. `monotonic` is the clock that `call_later` goes by, in seconds.
+    some 5,000 objects a minute. Memory that is free by then goes back to the kernel. `monotonic` is
+    the clock that `call_later` goes by, in seconds.
     """
 
     def __init__(
@@ -66,10 +68,12 @@ class FullSearches:
         call_later: CallLater,
         monotonic: Callable[[], float],
         search: Callable[[], object] = gc.collect,
+        give_back: Callable[[], object] = give_memory_back,
     ) -> None:
         self._call_later = call_later
         self._monotonic = monotonic
         self._search = search
+        self._give_back = give_back
         self._timer: TimerHandle | None = None
 
     def start(self) -> None:
@@ -85,5 +89,6 @@ class FullSearches:
     def _due(self) -> None:
         began = self._monotonic()
         self._search()
+        self._give_back()
         took_s = self._monotonic() - began
         self._timer = self._call_later(max(SEARCH_EVERY_S, took_s / SEARCH_SHARE), self._due)

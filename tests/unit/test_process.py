@@ -71,6 +71,32 @@ def test_threads_share_one_heap(how: str, heaps: int) -> None:
     assert found == 1 if heaps == 1 else found >= heaps
 
 
+HOLES = """
+import ctypes
+from pathlib import Path
+from relay.process import give_memory_back
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+kept = [ctypes.create_string_buffer(4_000) for _ in range(20_000)]
+kept = kept[::100] + kept[-1:]
+before = resident_mb()
+print(give_memory_back(), before - resident_mb() > 40)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc gives back what is asked for"
+)
+def test_pages_that_are_free_between_others_are_given_back() -> None:
+    """80 MB of which a hundredth is left, and the last block of them at the end of the heap."""
+    done = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_the_process_tells_what_it_is() -> None:
     """The version that is installed, and nothing in the library's own registry."""
     assert f'version="{version("relay-stream")}"' in told()
