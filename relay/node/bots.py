@@ -123,6 +123,11 @@ class StreamPort(Protocol):
 class BotLink:
     """One subscription of one bot's connection to `BotChannel`."""
 
+    __slots__ = (
+        *("_host", "_logger", "_transport", "_turns", "bot_id", "connected_at"),
+        *("connection_id", "connections", "current", "fence", "greeted", "protocol", "sdk"),
+    )
+
     def __init__(
         self,
         host: LinkHost,

@@ -68,6 +68,12 @@ class StreamOwner:
     when a bot that is here can be heard again, and fill what is missing.
     """
 
+    __slots__ = (
+        *("_credit", "_facts", "_failed", "_kept", "_last", "_log", "_notes"),
+        *("_react", "_waiting", "_worker", "_written", "dead", "fence", "receiver", "stored"),
+        *("stream_id",),
+    )
+
     def __init__(
         self,
         snapshot: LogSnapshot,

@@ -33,6 +33,8 @@ class Readership:
     `host` is told about them; whoever takes the stream over sets it.
     """
 
+    __slots__ = ("_encodings", "_log", "_now", "audience", "host", "view", "withdrawn")
+
     def __init__(
         self, log: StreamLog, view: StreamView, audience: Audience, now: Callable[[], float]
     ) -> None:

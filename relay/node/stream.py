@@ -54,6 +54,13 @@ class NodeStream:
     have changed, `settled(stream)` whenever its trace row has to be written (again).
     """
 
+    __slots__ = (
+        *("__weakref__", "_is_elsewhere", "_moved", "_now", "_overlapped", "_parked"),
+        *("_recovered", "_refusals_noted", "_settled", "_traced", "_traced_to_end", "asked"),
+        *("closed", "command", "counted", "end_offset", "finished_at", "link", "owner"),
+        *("readership", "rebuild_at", "record", "report", "row_made", "stream_id", "view"),
+    )
+
     def __init__(
         self,
         *,
@@ -213,9 +220,8 @@ class NodeStream:
         match reaction:
             case AckNext() | Ack() | Nack() | Refuse():
                 if isinstance(reaction, AckNext):
-                    acked_at = self._now()
-                    for sequence in range(reaction.first, reaction.last + 1):
-                        self.record.acked_at[sequence] = acked_at
+                    sequences = range(reaction.first, reaction.last + 1)
+                    self.record.acked_at |= dict.fromkeys(sequences, self._now())
                 elif isinstance(reaction, Ack):
                     self._note_ack(reaction)
                 if self.link is not None:
@@ -323,20 +329,17 @@ class NodeStream:
 
         All else its bot says again.
         """
-        said = [unsaid.message for unsaid in self.owner.unsaid()]
-        said += [message for message, _ in self._parked]
         self.link, self.readership.host = None, None
-        self.let_go()
-        return [message for message in said if isinstance(message, Stop)]
+        return [message for message in self.let_go() if isinstance(message, Stop)]
 
-    def let_go(self) -> int:
-        """Another node owns it now. Returns how much its bot said here that went nowhere."""
+    def let_go(self) -> list[Message]:
+        """Another node owns it now. Returns what was said here and went nowhere."""
         said = [unsaid.message for unsaid in self.owner.unsaid()]
         said += [message for message, _ in self._parked]
         self._parked.clear()
         self._is_elsewhere = True
         self._release()
-        return sum(isinstance(one, Chunk | End | Summary | Abort) for one in said)
+        return said
 
     def forget(self) -> None:
         """Let go of what knows it: a garbage collector may find it half an hour later."""
@@ -348,7 +351,7 @@ class NodeStream:
             self._recovered.set_result(None)
             self._recovered = None
 
-    # --- about its readers ----------------------------------------------------------------
+    # --- its readers, its deadline and its trace ----------------------------------------------
 
     def handed_over(self) -> None:
         """See `ReadersHost.handed_over`."""
@@ -358,8 +361,6 @@ class NodeStream:
     def readers_changed(self) -> None:
         """See `ReadersHost.readers_changed`."""
         self._moved(self)
-
-    # --- its deadline and its trace -----------------------------------------------------------
 
     def next_deadline(self, retention_s: float) -> float | None:
         """When something is to be done about this stream."""

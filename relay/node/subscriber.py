@@ -89,6 +89,11 @@ class Batch(Struct, frozen=True, gc=False):
 class Subscription:
     """One reader of one stream. Close it when the reader is gone: `async with` does."""
 
+    __slots__ = (
+        *("_away_since", "_closed", "_cursor", "_encodings", "_left", "_log"),
+        *("_news", "_rest", "_unwatch", "delivered", "finished", "on_news", "reset", "view"),
+    )
+
     def __init__(
         self,
         log: StreamLog,

@@ -24,6 +24,7 @@ from relay.node.readership import Readership
 from relay.node.recovery import RETRY_SECONDS
 from relay.node.registry import Registry
 from relay.node.stream import NodeStream
+from relay.protocol.events import Abort, Chunk, End, Summary
 
 ORPHANS_MAX = 64
 """How many of them it takes at once; another node may take the others meanwhile."""
@@ -151,7 +152,9 @@ class Succession:
             self._let_go(stream)
 
     def _let_go(self, stream: NodeStream) -> None:
-        self._logger.info("stream_handed_over", **stream.view.names, dropped=stream.let_go())
+        said = stream.let_go()
+        dropped = sum(isinstance(one, Chunk | End | Summary | Abort) for one in said)
+        self._logger.info("stream_handed_over", **stream.view.names, dropped=dropped)
         self._released(stream)
         followed = FollowedStream(stream.record.meta, stream.readership, tell=self._tell)
         self._registry.follow(followed)

@@ -14,6 +14,8 @@ KEYS_MAX = 64
 class LegacyTurns:
     """The questions that one connection was asked and has not ended, oldest first."""
 
+    __slots__ = ("_active", "_keys", "_stale_after_s")
+
     def __init__(self, *, stale_after_s: float) -> None:
         self._stale_after_s = stale_after_s
         self._active: dict[str, float] = {}

@@ -51,6 +51,8 @@ class StreamReceiver:
     missing; a legacy bot cannot resend, so its gaps wait for a summary.
     """
 
+    __slots__ = ("_state",)
+
     def __init__(self, limits: Limits, *, opened_at: float, can_resend: bool) -> None:
         self._state = StreamState(limits, opened_at=opened_at, can_resend=can_resend)
 
@@ -379,8 +381,6 @@ class StreamReceiver:
 
     def _amend(self) -> list[Effect]:
         return [Amend(self.report())] if self.finished else []
-
-    # --- small parts --------------------------------------------------------------------
 
     def _give_up(self, mark: str, now: float) -> list[Entry]:
         return self._state.writer.given_up(self._state.sequencer.give_up(), mark, now)

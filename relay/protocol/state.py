@@ -33,6 +33,13 @@ _BY_THE_BOT = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE
 class StreamState:
     """One stream: its chunks, its end, its summary, its connection."""
 
+    __slots__ = (
+        *("back_at", "barrier", "broken", "by_arrival", "can_resend", "detail"),
+        *("disagreement", "last_chunk_at", "limits", "lost_at", "news", "opened_at"),
+        *("outcome", "overlapped", "retransmission", "sequencer", "size_bytes", "status"),
+        *("summary", "tally", "total", "writer"),
+    )
+
     def __init__(self, limits: Limits, *, opened_at: float, can_resend: bool) -> None:
         self.limits = limits
         self.opened_at = opened_at

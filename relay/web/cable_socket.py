@@ -34,6 +34,11 @@ async def serve_socket(
 class CableSocket:
     """A `SocketUser`. `gone` is done once the socket is."""
 
+    __slots__ = (
+        *("_connection", "_deadline", "_intake", "_is_due", "_loop", "_names", "_outbox"),
+        *("_passes", "_pause", "_reasons_not_to_read", "_socket", "_unwritten", "gone"),
+    )
+
     def __init__(
         self,
         socket: Socket,
