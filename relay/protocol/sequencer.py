@@ -69,6 +69,7 @@ class Sequencer:
 
     __slots__ = (
         "_contents",
+        "_first_contents",
         "_held",
         "_held_bytes_max",
         "_parts",
@@ -83,6 +84,8 @@ class Sequencer:
         self._window = window
         self._held_bytes_max = held_bytes_max
         self._held: dict[int, HeldChunk] = {}
+        self._first_contents: list[str] = []
+        """Of the sequences from 0 on, as far as they came in order: mostly all of them."""
         self._contents: dict[int, str] = {}
         self._parts: dict[int, Part] = {}
         self.next = 0
@@ -143,7 +146,10 @@ class Sequencer:
         """Release the chunks of the next numbers at once. Only while `unbroken`."""
         first = self.next
         self.accepted.extend(len(contents))
-        self._contents.update(enumerate(contents, first))
+        if first == len(self._first_contents):
+            self._first_contents.extend(contents)
+        else:
+            self._contents.update(enumerate(contents, first))
         self.next = first + len(contents)
 
     def hold(self, chunk: HeldChunk) -> None:
@@ -165,12 +171,18 @@ class Sequencer:
         self._remember(chunk)
 
     def _remember(self, chunk: HeldChunk) -> None:
-        self._contents[chunk.sequence] = chunk.content
+        if chunk.sequence == len(self._first_contents):
+            self._first_contents.append(chunk.content)
+        else:
+            self._contents[chunk.sequence] = chunk.content
         if chunk.part is not None:
             self._parts[chunk.sequence] = chunk.part
 
     def _knows(self, chunk: HeldChunk) -> bool:
-        same = self._contents.get(chunk.sequence) == chunk.content
+        if chunk.sequence < len(self._first_contents):
+            same = self._first_contents[chunk.sequence] == chunk.content
+        else:
+            same = self._contents.get(chunk.sequence) == chunk.content
         return same and self._parts.get(chunk.sequence) == chunk.part
 
     def runs(self) -> list[Run]:
