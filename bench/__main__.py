@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from bench import runner
 from bench.arguments import above_zero, count
 from bench.figures import Figures, figures
 from bench.load import Result, Spec
@@ -189,4 +190,4 @@ async def bench(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(bench(read_options(sys.argv[1:])))
+    runner.run(bench(read_options(sys.argv[1:])))

@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from bench import runner
 from bench.__main__ import QUIET, ROOT, machine
 from bench.arguments import above_zero, count
 from bench.attackers import FLOODS, Attack, Tally, raise_limit
@@ -232,4 +233,4 @@ async def main(options: Options) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(read_options(sys.argv[1:]))))
+    sys.exit(runner.run(main(read_options(sys.argv[1:]))))

@@ -7,7 +7,6 @@ stream. Memory is that of the whole process, from /proc, when all has been said 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from bench import runner
 from bench.__main__ import machine
 from bench.arguments import count
 from bench.contestants import ROOT, take_cores
@@ -152,4 +152,4 @@ async def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    runner.run(main(sys.argv[1:]))

@@ -21,6 +21,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from bench import runner
 from bench.contestants import ROOT, ContestantMissing, contestant, take_cores
 from bench.generator.program import Load, build, run
 from relay.web.admin.draw import element, rect, text
@@ -197,6 +198,6 @@ async def main(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(sys.argv[1:]))
+        runner.run(main(sys.argv[1:]))
     except ContestantMissing as error:
         sys.exit(f"bench.flames: {error}")

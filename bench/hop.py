@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench import runner
 from bench.__main__ import QUIET, machine
 from bench.figures import Figures, figures
 from bench.load import OPEN_S, Spec, Stream, cpu_s, question, send_all, settle, subscribe
@@ -136,4 +137,4 @@ async def bench(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(bench(sys.argv[1:]))
+    runner.run(bench(sys.argv[1:]))

@@ -24,6 +24,7 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from bench import runner
 from bench.__main__ import QUIET, Options, machine, measure
 from bench.load import TEXT, Spec, Stream, cpu_s, identifier_of, open_stream, question, subscribe
 from bench.wire import MARK_BYTES, BotSocket, DeviceSocket
@@ -348,7 +349,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.disable()
-    asyncio.run(bench(given.count, given.chunks, given.seconds, given.rates))
+    runner.run(bench(given.count, given.chunks, given.seconds, given.rates))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ rows may be measured one by one, and drawn again.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import shlex
 import sys
@@ -21,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from bench import runner
 from bench.__main__ import machine
 from bench.arguments import count
 from bench.contestants import ROOT, TITLES, ContestantMissing, lacks, take_cores
@@ -285,4 +285,4 @@ def keep(path: Path, fresh: Results, command: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    runner.run(main(sys.argv[1:]))

@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from bench import runner
 from bench.__main__ import QUIET, machine
 from bench.load import cpu_s, identifier_of, open_stream
 from bench.sizes import say, spec_of
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000, help="for each size of a batch")
     parser.add_argument("--batches", type=int, nargs="+", default=[500, 36, 1], metavar="ROWS")
     given = parser.parse_args(sys.argv[1:])
-    asyncio.run(bench(given.url, given.rows, given.batches))
+    runner.run(bench(given.url, given.rows, given.batches))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from bench import runner
 from bench.__main__ import machine
 from bench.arguments import count
 from bench.durability.play import outcomes, play
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(SCENES), metavar="SCENE")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(sys.argv[1:])
-    asyncio.run(bench(given.only or list(SCENES), given.kills, given.seed))
+    runner.run(bench(given.only or list(SCENES), given.kills, given.seed))
 
 
 if __name__ == "__main__":

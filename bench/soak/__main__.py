@@ -22,6 +22,7 @@ from typing import Final
 
 import httpx
 
+from bench import runner
 from bench.__main__ import QUIET, machine
 from bench.arguments import above_zero, count
 from bench.sizes import redis_server
@@ -302,7 +303,7 @@ def main() -> None:
     """Read the command line and run."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    sys.exit(not asyncio.run(run(read_options(sys.argv[1:]))))
+    sys.exit(not runner.run(run(read_options(sys.argv[1:]))))
 
 
 if __name__ == "__main__":

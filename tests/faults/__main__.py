@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
+from bench import runner
 from bench.arguments import count
 from tests.faults import report
 from tests.faults.catalog import ALL
@@ -125,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = chosen or [one for one in ALL if one.in_short or not given.short]
     size = Size(given.short, given.chunks, given.seed)
     show = Show(size, given.jobs or (JOBS if given.short else 1), given.report)
-    return 0 if asyncio.run(show.run(chosen)) else 1
+    return 0 if runner.run(show.run(chosen)) else 1
 
 
 if __name__ == "__main__":
