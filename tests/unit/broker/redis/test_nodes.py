@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -84,9 +85,12 @@ async def test_a_node_that_was_only_slow_is_alive_again(redis_server: RedisServe
         await until(is_taken)
         wire.down = False
 
+        names = (f"new {number}" for number in count())
+
         async def is_back() -> bool:
             try:
-                await slow.log.create(replace(META, stream_id="new"))
+                # Another each time: of one that failed, the log may have been made.
+                await slow.log.create(replace(META, stream_id=next(names)))
             except BrokerUnavailable:
                 return False
             return True
