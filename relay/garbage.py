@@ -23,9 +23,9 @@ look at what has grown old about once an hour."""
 
 SEARCH_EVERY_S: Final = 60.0
 
-SEARCH_SHARE: Final = 1e-4
-"""At most this part of the time is spent on searching everything: what takes 6 ms has its turn each
-minute, and what takes a quarter of a second each 40 minutes."""
+SEARCH_SHARE: Final = 5e-4
+"""At most this part of the time is spent on searching everything: what takes 30 ms has its turn
+each minute, and what takes a quarter of a second each eight."""
 
 
 @contextmanager

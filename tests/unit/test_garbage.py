@@ -60,7 +60,7 @@ def test_everything_is_searched_once_a_minute() -> None:
 
 
 def test_searches_that_take_long_come_seldom() -> None:
-    """A quarter of a second stops every stream: then the next one comes after 40 minutes."""
+    """A quarter of a second stops every stream: then the next one comes after eight minutes."""
     clock = ManualClock(0.0)
     timers = Timers(clock)
     searched: list[float] = []
