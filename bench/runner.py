@@ -16,5 +16,5 @@ def run(main: Coroutine[None, None, _T]) -> _T:
     By itself SIGTERM ends Python at once, and the servers that it started would stay. Raises
     `KeyboardInterrupt` once everything is ended.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return asyncio.run(main)

@@ -11,6 +11,7 @@ import ctypes
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -64,6 +65,7 @@ def give_memory_back() -> bool:
     return trim is not None and bool(trim(0))
 
 
+@cache
 def _glibc(name: str) -> Callable[..., int] | None:
     if sys.platform != "linux":
         return None

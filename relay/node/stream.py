@@ -342,7 +342,7 @@ class NodeStream:
         return said
 
     def forget(self) -> None:
-        """Let go of what knows it: a garbage collector may find it half an hour later."""
+        """Let go of what knows it: a garbage collector would find it a minute or more later."""
         self.readership.host = self.link = None
         self.owner.forget()
 

@@ -130,9 +130,9 @@ class Outbox:
             self._writing += self._drained
             self._drained = []
         if self._latest:
-            for place, render in self._latest.values():
+            latest, self._latest = self._latest, {}
+            for place, render in latest.values():
                 frames[place] = render()
-            self._latest.clear()
         return frames, self.pending_bytes
 
     def written(self, size: int) -> None:
