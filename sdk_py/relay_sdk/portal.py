@@ -16,6 +16,10 @@ HANDLERS_MAX = 64
 """Sync handlers that may run at once; each waits for its model in a thread. Python's own default
 is six on a machine of two cores."""
 
+LOOK_UP_S = 1.0
+"""How often a thread that waits looks up. Python acts on a signal between two of its instructions,
+so one that came just before the wait, or to another thread, would be left for as long as it is."""
+
 
 class Portal:
     """Runs coroutines on its loop, from any other thread.
@@ -49,7 +53,7 @@ class Portal:
                 raise UsageError("this is closed: use it within its `with` block")
             future: Future[_T] = asyncio.run_coroutine_threadsafe(function(), self._loop)
         try:
-            return future.result()
+            return _result(future)
         except CancelledError:
             raise UsageError("this was closed while it was waited for") from None
         except BaseException:
@@ -83,3 +87,12 @@ class Portal:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _result(future: Future[_T]) -> _T:
+    while True:
+        try:
+            return future.result(LOOK_UP_S)
+        except TimeoutError:
+            if future.done():  # so it is what the coroutine raised, or it was done just then
+                return future.result()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import threading
 
 import pytest
@@ -103,6 +105,30 @@ def test_an_interrupt_of_the_waiting_thread_cancels_the_coroutine(
     with pytest.raises(KeyboardInterrupt):
         portal.call(lambda: forever(began, ended))
     assert ended.wait(10)
+    portal.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it sends no signal to a single thread")
+def test_a_signal_that_came_to_another_thread_is_noticed(portal: Portal) -> None:
+    """It does not wake the one that waits, and neither does one that comes just before the wait."""
+
+    async def interrupt() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        await forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        portal.call(interrupt)
+    portal.close()
+
+
+def test_a_timeout_of_the_coroutine_is_its_own(portal: Portal) -> None:
+    """And not that of a thread that looks up."""
+
+    async def too_slow() -> None:
+        raise TimeoutError("too slow")
+
+    with pytest.raises(TimeoutError, match="too slow"):
+        portal.call(too_slow)
     portal.close()
 
 
