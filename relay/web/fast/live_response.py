@@ -187,7 +187,8 @@ class LiveResponse:
             return
         self._is_open = False
         if self._fetching is not None and self._fetching is not asyncio.current_task():
-            self._fetching.cancel()
+            # In the next pass, when it has begun: what it was given to await would never be, else.
+            self._loop.call_soon(self._fetching.cancel)
         self._stop_waiting()
         try:
             self._finish(error)

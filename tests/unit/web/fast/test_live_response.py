@@ -338,6 +338,26 @@ async def test_a_response_that_is_let_go_leaves_nothing_behind() -> None:
     assert stage.ended_once() == ([], 1)
 
 
+async def test_a_response_that_ends_before_its_fetch_begins_has_it_begin_all_the_same() -> None:
+    """Python warns of what is never awaited, which costs memory for good."""
+    stage = Stage()
+    began, cancelled = list[str](), list[str]()
+
+    async def fetch() -> None:
+        began.append("began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append("cancelled")
+
+    stage.log.grow(fetch())
+    # Behind what makes the task, in the same pass.
+    asyncio.get_running_loop().call_soon(stage.live.lost)
+    await turn()
+    assert (began, cancelled) == (["began"], ["cancelled"])
+    assert stage.ended_once() == ([], 0)
+
+
 async def test_a_full_socket_has_its_time_for_the_end_too() -> None:
     """The body is ended once all of it is passed on; until then it is a slow reader's."""
     stage = Stage(send_timeout_s=30.0)
