@@ -45,8 +45,8 @@ print(any(one is kept for one in gc.get_objects()), gc.isenabled(), gc.get_thres
     assert done.stdout.split() == ["False", "True", "True"]
 
 
-def test_everything_is_searched_once_a_minute() -> None:
-    """Not at once, and each time again; a search that is short does not put off the next one."""
+def started() -> tuple[FullSearches, Timers, list[float]]:
+    """Begin at second 100. Returns the searches, their timers, and when they were made."""
     clock = ManualClock(100.0)
     timers = Timers(clock)
     searched: list[float] = []
@@ -54,6 +54,12 @@ def test_everything_is_searched_once_a_minute() -> None:
         call_later=timers, monotonic=clock.now, search=lambda: searched.append(clock.now())
     )
     searches.start()
+    return searches, timers, searched
+
+
+def test_everything_is_searched_once_a_minute() -> None:
+    """Not at once, and each time again; a search that is short does not put off the next one."""
+    _, timers, searched = started()
     assert searched == []
     timers.advance(3 * SEARCH_EVERY_S)
     assert searched == [100.0 + turn * SEARCH_EVERY_S for turn in (1, 2, 3)]
@@ -79,13 +85,7 @@ def test_searches_that_take_long_come_seldom() -> None:
 
 def test_searches_that_are_stopped_come_no_more() -> None:
     """Stopping twice is once."""
-    clock = ManualClock(0.0)
-    timers = Timers(clock)
-    searched: list[float] = []
-    searches = FullSearches(
-        call_later=timers, monotonic=clock.now, search=lambda: searched.append(clock.now())
-    )
-    searches.start()
+    searches, timers, searched = started()
     searches.stop()
     searches.stop()
     timers.advance(10 * SEARCH_EVERY_S)
