@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -71,6 +71,14 @@ class InvalidRequest(ValueError):
         self.lang = lang
 
 
+class Encoder(Protocol):
+    """Writes the entries of one stream."""
+
+    def encode(self, entry: Entry) -> bytes:
+        """Return what `DeviceProtocol.encode` does."""
+        ...
+
+
 class DeviceProtocol(Protocol):
     """One kind of device. Implementations are stateless, pure, and one file each."""
 
@@ -83,10 +91,9 @@ class DeviceProtocol(Protocol):
         """Return the SSE frames for one entry; empty where it is not shown."""
         ...
 
-    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+    def encoder(self, view: StreamView) -> Encoder:
         """Return what encodes the entries of one stream, as `encode` does.
 
-        Called once per entry and device protocol, however many subscribers there are. What is the
-        same in all of a stream's events is made only once.
+        What is the same in all of a stream's events is made only once.
         """
         ...

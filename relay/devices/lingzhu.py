@@ -10,7 +10,6 @@ There is no resume; when the user speaks again the platform sends a new request.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import assert_never
 
 from relay.devices.base import Ask, StreamView
@@ -48,18 +47,9 @@ class LingzhuProtocol:
             case _:
                 assert_never(entry.kind)
 
-    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+    def encoder(self, view: StreamView) -> LingzhuEncoder:
         """See `DeviceProtocol.encoder`."""
-        place = '"answer_stream":' + jsontext.quote_ascii("\0")
-        head, _, tail = _answer("\0", view).decode("ascii").partition(place)
-        head += '"answer_stream":'
-
-        def encode(entry: Entry) -> bytes:
-            if entry.kind is EntryKind.CHUNK and entry.content and entry.part is None:
-                return f"{head}{jsontext.quote_ascii(entry.content)}{tail}".encode("ascii")
-            return self.encode(entry, view)
-
-        return encode
+        return LingzhuEncoder(self, view)
 
     def encode_error(self, code: str, *, conversation_id: str, agent_id: str, lang: str) -> bytes:
         """Return a whole answer for an error before there is a stream.
@@ -68,6 +58,26 @@ class LingzhuProtocol:
         `bad_request`, `rate_limited`); every other one is shown as `internal`.
         """
         return _finish(text(code, lang), conversation_id, agent_id)
+
+
+class LingzhuEncoder:
+    """See `DeviceProtocol.encoder`."""
+
+    __slots__ = ("_head", "_protocol", "_tail", "_view")
+
+    def __init__(self, protocol: LingzhuProtocol, view: StreamView) -> None:
+        self._protocol = protocol
+        self._view = view
+        name = '"answer_stream":'
+        place = name + jsontext.quote_ascii("\0")
+        head, _, self._tail = _answer("\0", view).decode("ascii").partition(place)
+        self._head = head + name
+
+    def encode(self, entry: Entry) -> bytes:
+        """See `Encoder.encode`."""
+        if entry.kind is EntryKind.CHUNK and entry.content and entry.part is None:
+            return f"{self._head}{jsontext.quote_ascii(entry.content)}{self._tail}".encode("ascii")
+        return self._protocol.encode(entry, self._view)
 
 
 def _end(entry: Entry, view: StreamView) -> bytes:

@@ -15,7 +15,6 @@ client that reconnects sends the last id as `Last-Event-ID` and goes on behind i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import assert_never
 
 from relay.devices.base import StreamView
@@ -41,21 +40,9 @@ class PlainProtocol:
         position = format_position(Position(view.epoch, entry.offset))
         return sse.encode_event(jsontext.dumps_ascii(data), id=position)
 
-    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
+    def encoder(self, view: StreamView) -> PlainEncoder:
         """See `DeviceProtocol.encoder`."""
-        stream = f'"stream_chunk","session_id":{jsontext.quote_ascii(view.stream_id)}'
-
-        def encode(entry: Entry) -> bytes:
-            sequence = entry.sequence
-            if entry.kind is not EntryKind.CHUNK or entry.part is not None or sequence is None:
-                return self.encode(entry, view)
-            content = jsontext.quote_ascii(entry.content)
-            return (
-                f"id: {view.epoch}.{entry.offset}\n"
-                f'data: {{"type":{stream},"sequence":{sequence},"content":{content}}}\n\n'
-            ).encode("ascii")
-
-        return encode
+        return PlainEncoder(self, view)
 
     def encode_reset(self, view: StreamView) -> bytes:
         """Return what a reader is told before it is sent everything once more.
@@ -64,6 +51,28 @@ class PlainProtocol:
         """
         data: dict[str, JsonValue] = {"type": "stream_reset", "session_id": view.stream_id}
         return sse.encode_event(jsontext.dumps_ascii(data))
+
+
+class PlainEncoder:
+    """See `DeviceProtocol.encoder`."""
+
+    __slots__ = ("_id", "_protocol", "_stream", "_view")
+
+    def __init__(self, protocol: PlainProtocol, view: StreamView) -> None:
+        self._protocol = protocol
+        self._view = view
+        self._id = f"id: {view.epoch}."
+        stream = jsontext.quote_ascii(view.stream_id)
+        self._stream = f'\ndata: {{"type":"stream_chunk","session_id":{stream},"sequence":'
+
+    def encode(self, entry: Entry) -> bytes:
+        """See `Encoder.encode`."""
+        sequence = entry.sequence
+        if entry.kind is not EntryKind.CHUNK or entry.part is not None or sequence is None:
+            return self._protocol.encode(entry, self._view)
+        content = jsontext.quote_ascii(entry.content)
+        event = f'{self._id}{entry.offset}{self._stream}{sequence},"content":{content}}}\n\n'
+        return event.encode("ascii")
 
 
 def _fields(entry: Entry) -> tuple[str, dict[str, JsonValue]] | None:

@@ -51,7 +51,10 @@ class Readership:
         self, device: DeviceProtocol, *, after: int, finished: bool, reset: bool = False
     ) -> Subscription:
         """Open a reader behind offset `after`; `finished` where that is behind the end."""
-        encodings = self._encodings.setdefault(device.name, Encodings(device, self.view))
+        encodings = self._encodings.get(device.name)
+        if encodings is None:
+            encodings = Encodings(device, self.view, self.audience)
+            self._encodings[device.name] = encodings
         subscription = Subscription(
             self._log,
             self.view,

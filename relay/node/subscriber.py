@@ -16,6 +16,7 @@ from msgspec import Struct
 from relay.broker.base import StreamLog, settle
 from relay.devices.base import DeviceProtocol, StreamView
 from relay.errors import BrokerUnavailable
+from relay.node.audience import Audience
 from relay.protocol.events import Entry, EntryKind
 
 AWAY_RETRY_S = 0.1
@@ -34,26 +35,32 @@ while would seem to take none. It is also what a device that does not read costs
 
 
 class Encodings:
-    """The entries of one stream as one device protocol writes them: each encoded once."""
+    """The entries of one stream as one device protocol writes them.
 
-    __slots__ = ("_encode_new", "_encoded", "_last", "_last_key")
+    However many read, each is encoded once for those who are up to date, and once for those who
+    come later. For the only reader nothing is kept: that is what most streams have.
+    """
 
-    def __init__(self, device: DeviceProtocol, view: StreamView) -> None:
-        self._encode_new = device.encoder(view)
+    __slots__ = ("_audience", "_encoded", "_encoder", "_first", "_joined", "_last")
+
+    def __init__(self, device: DeviceProtocol, view: StreamView, audience: Audience) -> None:
+        self._encoder = device.encoder(view)
+        self._audience = audience
         self._encoded: dict[int, bytes] = {}
-        self._last: tuple[bytes, Sequence[Entry]] = b"", ()
-        self._last_key = (0, 0)
+        self._first = self._last = 0
+        self._joined: tuple[bytes, Sequence[Entry]] = b"", ()
 
     def join(self, entries: Sequence[Entry]) -> tuple[bytes, Sequence[Entry]]:
         """Return the frames of as many of these entries as one write takes, and these entries."""
-        key = (entries[0].offset, entries[-1].offset)
-        if key != self._last_key:
+        alone = len(entries) == 1
+        if alone and self._audience.readers == 1:
+            return self._encoder.encode(entries[0]), entries
+        first, last = entries[0].offset, entries[-1].offset
+        if last != self._last or first != self._first:
             # Readers who are up to date all ask for the same entries, one after the other.
-            # Mostly one.
-            alone = len(entries) == 1
-            self._last = (self._encode(entries[0]), entries) if alone else self._join(entries)
-            self._last_key = key
-        return self._last
+            joined = (self._encoder.encode(entries[0]), entries) if alone else self._join(entries)
+            self._joined, self._first, self._last = joined, first, last
+        return self._joined
 
     def _join(self, entries: Sequence[Entry]) -> tuple[bytes, Sequence[Entry]]:
         frames: list[bytes] = []
@@ -69,7 +76,7 @@ class Encodings:
     def _encode(self, entry: Entry) -> bytes:
         frame = self._encoded.get(entry.offset)
         if frame is None:
-            frame = self._encoded[entry.offset] = self._encode_new(entry)
+            frame = self._encoded[entry.offset] = self._encoder.encode(entry)
         return frame
 
 

@@ -7,7 +7,7 @@ and what was said in between belongs to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,17 @@ class WorkerProtocol:
         """Return nothing: the shell makes objects of the entries themselves."""
         return b""
 
-    def encoder(self, _view: StreamView) -> Callable[[Entry], bytes]:
+    def encoder(self, _view: StreamView) -> SilentEncoder:
         """See `DeviceProtocol.encoder`."""
-        return lambda _entry: b""
+        return SilentEncoder()
+
+
+class SilentEncoder:
+    """See `WorkerProtocol.encode`."""
+
+    def encode(self, _entry: Entry) -> bytes:
+        """See `Encoder.encode`."""
+        return b""
 
 
 class StreamChannel:

@@ -51,7 +51,7 @@ def test_an_encoder_of_a_stream_writes_what_the_protocol_does(
     device: DeviceProtocol, view: StreamView, entries: list[Entry]
 ) -> None:
     """Byte by byte, also for entries of kinds that no stream has in this order."""
-    encode = device.encoder(view)
+    encode = device.encoder(view).encode
     for entry in entries:
         expected: bytes | type[Exception]
         try:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable
 
 import pytest
 
 from relay.broker.base import StreamLog
 from relay.broker.memory import MemoryLog
 from relay.devices.base import StreamView
-from relay.devices.plain import PlainProtocol
+from relay.devices.plain import PlainEncoder, PlainProtocol
 from relay.errors import BrokerUnavailable, UnknownStream
 from relay.node import subscriber
+from relay.node.audience import Audience
 from relay.node.subscriber import READ_ENTRIES_MAX, WRITE_BYTES_MAX, Batch, Encodings, Subscription
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
@@ -33,8 +33,17 @@ class Counting(PlainProtocol):
         self.encoded.append(entry.offset)
         return super().encode(entry, view)
 
-    def encoder(self, view: StreamView) -> Callable[[Entry], bytes]:
-        return partial(self.encode, view=view)
+    def encoder(self, view: StreamView) -> PlainEncoder:
+        return Unhurried(self, view)
+
+
+class Unhurried(PlainEncoder):
+    """Has its protocol encode each entry."""
+
+    __slots__ = ()
+
+    def encode(self, entry: Entry) -> bytes:
+        return self._protocol.encode(entry, self._view)
 
 
 class Stage:
@@ -45,15 +54,18 @@ class Stage:
         self.log = log
         inner.create(META)
         self.device = Counting()
-        self.encodings = Encodings(self.device, VIEW)
+        self.audience = Audience(opened_at=NOW, resume_grace_s=1.0, hangup_grace_s=1.0)
+        self.encodings = Encodings(self.device, VIEW, self.audience)
         self.handed_over: list[Batch] = []
         self.left = 0
         self._offset = 0
 
     def _leave(self) -> None:
         self.left += 1
+        self.audience.leave(NOW)
 
     def subscribe(self, after: int = 0) -> Subscription:
+        self.audience.join(can_resume=True)
         return Subscription(
             self.log,
             VIEW,
@@ -200,6 +212,28 @@ async def test_an_entry_is_encoded_once_for_all_readers(stage: Stage) -> None:
     assert stage.device.encoded == [1, 2, 3]
     assert batches[0].data == batches[1].data
     assert batches[0].data.endswith(batches[2].data)
+
+
+async def test_those_who_are_up_to_date_share_what_is_encoded(stage: Stage) -> None:
+    """Also where the log grows by one entry at a time."""
+    readers = [stage.subscribe() for _ in range(3)]
+    for text in ("a", "b"):
+        stage.write(text)
+        first, *others = [(await reader.next()).data for reader in readers]
+        assert others == [first, first]
+    assert stage.device.encoded == [1, 2]
+
+
+async def test_nothing_is_kept_for_an_only_reader(stage: Stage) -> None:
+    """One that comes later after all has the entry encoded once more, and the next one shared."""
+    early = stage.subscribe()
+    stage.write("a")
+    first = await early.next()
+    late = stage.subscribe()
+    assert (await late.next()).data == first.data
+    stage.write("b")
+    assert (await early.next()).data == (await late.next()).data
+    assert stage.device.encoded == [1, 1, 2]
 
 
 async def test_an_entry_that_is_not_shown_has_no_bytes(stage: Stage) -> None:
