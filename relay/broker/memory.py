@@ -40,6 +40,15 @@ class _Log:
     held: dict[int, HeldChunk] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     watchers: dict[int, Callable[[], None]] = field(default_factory=dict)
+    woken: tuple[Callable[[], None], ...] | None = None
+    """The same, as they are told of an append; None where somebody has come or gone."""
+
+    def wake(self) -> None:
+        woken = self.woken
+        if woken is None:
+            woken = self.woken = tuple(self.watchers.values())
+        for wake in woken:
+            wake()
 
 
 class MemoryLog:
@@ -104,8 +113,7 @@ class MemoryLog:
             else:
                 log.notes.pop(name, None)
         if entries:
-            for wake in tuple(log.watchers.values()):
-                wake()
+            log.wake()
 
     def read(
         self, stream_id: str, after: int, limit: int, epoch: str | None = None
@@ -121,13 +129,15 @@ class MemoryLog:
 
     def watch(self, stream_id: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `StreamLog.watch`."""
-        watchers = self._log(stream_id).watchers
+        log = self._log(stream_id)
         self._watcher_id += 1
         mine = self._watcher_id
-        watchers[mine] = wake
+        log.watchers[mine] = wake
+        log.woken = None
 
         def stop() -> None:
-            watchers.pop(mine, None)
+            log.watchers.pop(mine, None)
+            log.woken = None
 
         return stop
 
@@ -136,8 +146,7 @@ class MemoryLog:
         log = self._logs.pop(stream_id, None)
         if log is not None:
             self._fence = max(self._fence, log.fence)
-            for wake in tuple(log.watchers.values()):
-                wake()
+            log.wake()
 
     def _log(self, stream_id: str, epoch: str | None = None) -> _Log:
         log = self._logs.get(stream_id)

@@ -62,19 +62,20 @@ class Readership:
             after=after,
             finished=finished,
             reset=reset,
-            handed_over=self._handed_over,
-            left=self._left,
+            host=self,
         )
         self.audience.join(can_resume=device.can_resume)
         self._changed()
         return subscription
 
-    def _handed_over(self, batch: Batch) -> None:
+    def handed_over(self, batch: Batch) -> None:
+        """See `SubscriptionHost.handed_over`."""
         news = self.audience.hand_over(batch.offset, self._now(), ended=batch.ended)
         if news and self.host is not None:
             self.host.handed_over()
 
-    def _left(self) -> None:
+    def left(self) -> None:
+        """See `SubscriptionHost.left`."""
         self.audience.leave(self._now())
         self._changed()
 

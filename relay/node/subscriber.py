@@ -7,9 +7,9 @@ everything since its cursor in one go.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
@@ -93,12 +93,35 @@ class Batch(Struct, frozen=True, gc=False):
     """Whether the `end` entry is in it: close after writing."""
 
 
+class Reader(Protocol):
+    """Whoever polls a subscription."""
+
+    def news(self) -> None:
+        """There is something to poll.
+
+        Called within an append or a `poll`: it may only take note of it.
+        """
+        ...
+
+
+class SubscriptionHost(Protocol):
+    """Whoever keeps account of a stream's readers."""
+
+    def handed_over(self, batch: Batch) -> None:
+        """A batch was handed to a device's socket."""
+        ...
+
+    def left(self) -> None:
+        """The reader is gone."""
+        ...
+
+
 class Subscription:
     """One reader of one stream. Close it when the reader is gone: `async with` does."""
 
     __slots__ = (
-        *("_away_since", "_closed", "_cursor", "_encodings", "_left", "_log"),
-        *("_news", "_rest", "_unwatch", "delivered", "finished", "on_news", "reset", "view"),
+        *("_away_since", "_closed", "_cursor", "_encodings", "_log"),
+        *("_host", "_news", "_rest", "_unwatch", "finished", "reader", "reset", "view"),
     )
 
     def __init__(
@@ -110,8 +133,7 @@ class Subscription:
         after: int,
         finished: bool,
         reset: bool = False,
-        handed_over: Callable[[Batch], None],
-        left: Callable[[], None],
+        host: SubscriptionHost,
     ) -> None:
         self.view = view
         self.finished = finished
@@ -123,14 +145,12 @@ class Subscription:
         self._cursor = after
         self._rest: Sequence[Entry] = ()
         """What was read behind the cursor, and did not fit into a write."""
-        self.delivered = handed_over
-        """To be told of each batch that was handed to the device's socket."""
-        self._left = left
+        self._host = host
         self._away_since: float | None = None
         self._news: asyncio.Event | None = None
         """For who waits in `next`. It takes a tenth of a reader's memory, so it is made then."""
-        self.on_news: Callable[[], None] | None = None
-        """Called within an append or a `poll`: it may only note that there is something to poll."""
+        self.reader: Reader | None = None
+        """Who polls, and is told when there is something to."""
         self._unwatch = log.watch(view.stream_id, self._wake)
         self._closed = False
 
@@ -164,7 +184,7 @@ class Subscription:
     def poll(self) -> Awaitable[Batch | None] | Batch | None:
         """Return what is behind the cursor, None where there is nothing. One at a time.
 
-        Where there is more, `on_news` is called.
+        Where there is more, `reader` is told.
 
         Raises as `next` does, at once or when it is awaited.
         """
@@ -196,8 +216,8 @@ class Subscription:
             return entries
 
     def _wake(self) -> None:
-        if self.on_news is not None:
-            self.on_news()
+        if self.reader is not None:
+            self.reader.news()
         elif self._news is not None:
             self._news.set()
 
@@ -212,6 +232,10 @@ class Subscription:
         if now >= self._away_since + AWAY_MAX_S:
             raise BrokerUnavailable("the broker was away for too long")
         await asyncio.sleep(AWAY_RETRY_S)
+
+    def delivered(self, batch: Batch) -> None:
+        """The batch was handed to the device's socket."""
+        self._host.handed_over(batch)
 
     def _advance(self, entries: Sequence[Entry]) -> Batch:
         data, fitting = self._encodings.join(entries)
@@ -230,10 +254,10 @@ class Subscription:
         if not self._closed:
             self._closed = True
             self._unwatch()
-            self._left()
+            self._host.left()
             # They know this subscription.
-            self._unwatch = self._left = _nothing
-            self.on_news = None
+            self._unwatch = _nothing
+            self.reader = None
 
 
 def _nothing() -> None: ...

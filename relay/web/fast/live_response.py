@@ -91,8 +91,8 @@ class LiveResponse:
 
     def begin(self) -> None:
         """Write what is there, and from now on what comes."""
-        self._subscription.on_news = self._news
-        self._news()
+        self._subscription.reader = self
+        self.news()
 
     def let_go(self) -> None:
         """Cut it: whoever reads can come back by position."""
@@ -116,7 +116,7 @@ class LiveResponse:
         if self._is_ending:
             self._end()
         else:
-            self._news()
+            self.news()
 
     def must_wait(self) -> None:
         """See `StreamUser.must_wait`."""
@@ -129,7 +129,8 @@ class LiveResponse:
 
     # --- from the log -------------------------------------------------------------------------
 
-    def _news(self) -> None:
+    def news(self) -> None:
+        """See `Reader.news`."""
         if not self._is_due:
             self._is_due = True
             self._common.passes.soon(self._flush)
@@ -163,7 +164,7 @@ class LiveResponse:
             self._fetching = None
             if self._missed:
                 self._missed = False
-                self._news()
+                self.news()
 
     def _write(self, batch: Batch) -> None:
         if batch.data:
@@ -178,7 +179,7 @@ class LiveResponse:
             if not self._stream.is_full:
                 self._end()
         elif len(batch.entries) >= READ_ENTRIES_MAX:
-            self._news()
+            self.news()
 
     # --- the end --------------------------------------------------------------------------------
 

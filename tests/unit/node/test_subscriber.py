@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -46,6 +46,16 @@ class Unhurried(PlainEncoder):
         return self._protocol.encode(entry, self._view)
 
 
+class Told:
+    """A reader that is called."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+
+    def news(self) -> None:
+        self._call()
+
+
 class Stage:
     """A log, and readers of it."""
 
@@ -56,12 +66,15 @@ class Stage:
         self.device = Counting()
         self.audience = Audience(opened_at=NOW, resume_grace_s=1.0, hangup_grace_s=1.0)
         self.encodings = Encodings(self.device, VIEW, self.audience)
-        self.handed_over: list[Batch] = []
-        self.left = 0
+        self.handed: list[Batch] = []
+        self.gone = 0
         self._offset = 0
 
-    def _leave(self) -> None:
-        self.left += 1
+    def handed_over(self, batch: Batch) -> None:
+        self.handed.append(batch)
+
+    def left(self) -> None:
+        self.gone += 1
         self.audience.leave(NOW)
 
     def subscribe(self, after: int = 0) -> Subscription:
@@ -72,8 +85,7 @@ class Stage:
             self.encodings,
             after=after,
             finished=False,
-            handed_over=self.handed_over.append,
-            left=self._leave,
+            host=self,
         )
 
     def write(self, *texts: str) -> None:
@@ -146,7 +158,7 @@ async def test_one_write_is_bounded_and_what_does_not_fit_comes_next(stage: Stag
     stage.end()
     reader = stage.subscribe()
     told: list[int] = []
-    reader.on_news = lambda: told.append(len(taken))
+    reader.reader = Told(lambda: told.append(len(taken)))
     taken: list[Batch] = []
     while not (taken and taken[-1].ended):
         polled = reader.poll()
@@ -174,7 +186,7 @@ async def test_what_comes_while_a_rest_waits_is_told_of_after_the_rest(stage: St
         batch = await polled if isinstance(polled, Awaitable) else polled
         return [entry.offset for entry in batch.entries] if batch else []
 
-    reader.on_news = lambda: told.append("news")
+    reader.reader = Told(lambda: told.append("news"))
     taken = [await poll()]
     stage.write("came while the rest waited")
     stage.end()
@@ -328,9 +340,9 @@ async def test_delivery_is_what_the_shell_says_and_not_what_was_read(stage: Stag
     stage.write("a", "b")
     reader = stage.subscribe()
     batch = await reader.next()
-    assert stage.handed_over == []
+    assert stage.handed == []
     reader.delivered(batch)
-    assert stage.handed_over == [batch]
+    assert stage.handed == [batch]
 
 
 async def test_a_reader_leaves_once(stage: Stage) -> None:
@@ -338,8 +350,8 @@ async def test_a_reader_leaves_once(stage: Stage) -> None:
     async with stage.subscribe() as reader:
         pass
     reader.close()
-    assert stage.left == 1
+    assert stage.gone == 1
     woken: list[int] = []
-    reader.on_news = lambda: woken.append(1)
+    reader.reader = Told(lambda: woken.append(1))
     stage.write("a")
     assert not woken

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 import pytest
 
 from relay.devices.base import StreamView
 from relay.errors import BrokerUnavailable
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Subscription
+from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader, Subscription
 from relay.protocol.events import Entry
 from relay.web.fast.http import Framing
 from relay.web.fast.live_response import Common, LiveResponse
@@ -52,7 +52,7 @@ class FakeLog:
     """A `Subscription`: what is put in is what the next poll finds."""
 
     def __init__(self) -> None:
-        self.on_news: Callable[[], None] = _ignore
+        self.reader = cast("Reader", None)
         self.polls: list[Batch | Exception | Awaitable[Batch | None]] = []
         self.polled = 0
         self.delivered_offsets: list[int] = []
@@ -80,7 +80,7 @@ class FakeLog:
     def grow(self, *polls: Batch | Exception | Awaitable[Batch | None]) -> None:
         """There is news."""
         self.polls += polls
-        self.on_news()
+        self.reader.news()
 
 
 class Stage:
@@ -131,9 +131,6 @@ def batch(data: bytes, offset: int, *, ended: bool = False, entries: int = 0) ->
     return Batch(data, cast("Sequence[Entry]", range(entries)), offset, ended)
 
 
-def _ignore() -> None: ...
-
-
 async def turn() -> None:
     """Let the loop pass a few times."""
     for _ in range(4):
@@ -155,7 +152,7 @@ async def test_news_of_one_pass_is_one_write() -> None:
     await turn()
     polled = stage.log.polled
     for _ in range(3):
-        stage.log.on_news()
+        stage.log.reader.news()
     stage.log.polls.append(batch(b"abc", 3))
     await turn()
     assert (stage.body, stage.log.polled - polled) == (b"abc", 1)
@@ -284,7 +281,7 @@ async def test_the_end_of_the_stream_ends_the_response() -> None:
     stage = Stage()
     stage.log.grow(batch(b"a", 1), batch(b"b", 2, ended=True))
     await turn()
-    stage.log.on_news()
+    stage.log.reader.news()
     await turn()
     assert stage.ended_once() == ([b""], 0)
     assert (stage.body, stage.log.delivered_offsets) == (b"ab", [1, 2])
@@ -355,7 +352,7 @@ async def test_a_full_socket_has_its_time_for_the_end_too() -> None:
     stage.log.grow(batch(b"a", 1, ended=True))
     await turn()
     assert (stage.stream.finished, stage.closed) == ([], [])
-    stage.log.on_news()
+    stage.log.reader.news()
     await turn()
     stage.stream.is_full = False
     stage.live.may_write()
