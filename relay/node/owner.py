@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from relay.broker.base import NO_NOTES, LogSnapshot, StreamLog
 from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
@@ -54,11 +54,19 @@ FACTS, SUMMARY = "facts", "summary"
 """The notes beside the log that the owner itself keeps there."""
 
 
+class OwnerHost(Protocol):
+    """The stream."""
+
+    def react(self, reaction: Reaction, now: float) -> None:
+        """Perform an effect that is not a write."""
+        ...
+
+
 class StreamOwner:
     """The only writer of one stream's log.
 
-    `react(reaction, now)` is called for each effect that is not a write, after the writes
-    before it are done. `failed(error)` is called once if a write fails.
+    `host` is told of each effect that is not a write, after the writes before it are done.
+    `failed(error)` is called once if a write fails.
 
     `stored` follows the writes. The receiver is ahead of them while one is awaited: an
     answer made from it would acknowledge what is still on its way to the log.
@@ -69,8 +77,8 @@ class StreamOwner:
     """
 
     __slots__ = (
-        *("_credit", "_facts", "_failed", "_kept", "_last", "_log", "_notes"),
-        *("_react", "_waiting", "_worker", "_written", "dead", "fence", "receiver", "stored"),
+        *("_credit", "_facts", "_failed", "_host", "_kept", "_last", "_log", "_notes"),
+        *("_waiting", "_worker", "_written", "dead", "fence", "receiver", "stored"),
         *("stream_id",),
     )
 
@@ -81,7 +89,7 @@ class StreamOwner:
         limits: Limits,
         can_resend: bool,
         log: StreamLog,
-        react: Callable[[Reaction, float], None],
+        host: OwnerHost,
         failed: Callable[[BrokerError | UnknownStream], None],
         since: float = 0.0,
         back_at: float = 0.0,
@@ -104,7 +112,7 @@ class StreamOwner:
         self._notes: dict[str, Callable[[], str]] = {}
         self._last: Write | None = None
         self._log = log
-        self._react = react
+        self._host: OwnerHost | None = host
         self._failed = failed
         self._written = len(snapshot.entries)
         self._credit = grant(limits.credit, 0)
@@ -165,7 +173,8 @@ class StreamOwner:
             return True, self._await(pending, self._last.decision, 1)
         # Nothing is held, so nothing is early and all of the credit is free.
         self.stored = Stored(acked.last + 1, (), self._credit)
-        self._react(acked, now)
+        if self._host is not None:
+            self._host.react(acked, now)
         return True, None
 
     def _write_of(
@@ -231,7 +240,8 @@ class StreamOwner:
                 case Ack() | AckNext() | Nack() | Refuse() | Finish() | Amend():
                     if at == start:
                         self.stored = decision.stored
-                        self._react(effect, decision.now)
+                        if self._host is not None:
+                            self._host.react(effect, decision.now)
                         return at + 1, None
                     break
                 case _:
@@ -323,7 +333,8 @@ class StreamOwner:
     def forget(self) -> None:
         """The stream is over, and nobody is to be told anything any more."""
         self.dead = True
-        self._react = self._failed = _nothing
+        self._host = None
+        self._failed = _nothing
         self._notes = {}
 
     def unsaid(self, snapshot: LogSnapshot | None = None) -> list[Unsaid]:

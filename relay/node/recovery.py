@@ -68,7 +68,7 @@ class Recovery:
             limits=self._limits,
             can_resend=can_resend,
             log=self._log,
-            react=stream.react,
+            host=stream,
             failed=partial(self._failed, stream),
             since=self._since,
             back_at=back_at,

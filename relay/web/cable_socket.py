@@ -16,6 +16,9 @@ from relay.web.outbox import ANSWERS_MAX_BYTES, CLOSE_TIMEOUT_S, Outbox
 _logger = get_logger(__name__)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 async def serve_socket(
     socket: Socket,
     connection: Connection,
@@ -35,8 +38,8 @@ class CableSocket:
     """A `SocketUser`. `gone` is done once the socket is."""
 
     __slots__ = (
-        *("_connection", "_deadline", "_intake", "_is_due", "_loop", "_names", "_outbox"),
-        *("_passes", "_pause", "_reasons_not_to_read", "_socket", "_unwritten", "gone"),
+        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_loop", "_names"),
+        *("_outbox", "_passes", "_pause", "_reasons_not_to_read", "_socket", "_unwritten", "gone"),
     )
 
     def __init__(
@@ -63,8 +66,8 @@ class CableSocket:
             # A bug of ours: its bot comes back and resends.
             failed=socket.abort,
         )
-        self._is_due = False
-        self._reasons_not_to_read: set[str] = set()
+        self._is_due = self._is_gone = False
+        self._reasons_not_to_read = _NONE
         self._unwritten = 0
         """Bytes that a full socket was given, and has not passed on."""
         self._deadline: asyncio.TimerHandle | None = None
@@ -75,6 +78,7 @@ class CableSocket:
 
     async def close(self) -> None:
         """Act on nothing more; returns once nothing is under way."""
+        self._is_gone = True
         self._drop_deadline()
         if self._pause is not None:
             self._pause.cancel()
@@ -116,17 +120,18 @@ class CableSocket:
     def lost(self) -> None:
         """See `SocketUser.lost`."""
         self._outbox.end()
+        self._is_gone = True
         if not self.gone.done():
             self.gone.set_result(None)
 
     def _stop_reading(self, reason: str) -> None:
         if not self._reasons_not_to_read:
             self._socket.pause_reading()
-        self._reasons_not_to_read.add(reason)
+        self._reasons_not_to_read |= {reason}
 
     def _read_on(self, reason: str) -> None:
         if reason in self._reasons_not_to_read:
-            self._reasons_not_to_read.remove(reason)
+            self._reasons_not_to_read -= {reason}
             if not self._reasons_not_to_read:
                 self._socket.resume_reading()
 
@@ -139,7 +144,7 @@ class CableSocket:
 
     def _flush(self) -> None:
         self._is_due = False
-        if self.gone.done():
+        if self._is_gone:
             return
         outbox = self._outbox
         if self._socket.is_full:

@@ -63,14 +63,15 @@ class Outbox:
         self._too_slow = too_slow
         self._max_bytes = max_bytes
         self._frames: list[str] = []
-        self._latest: dict[str, tuple[int, Callable[[], str]]] = {}
+        self._latest: dict[str, tuple[int, Callable[[], str]]] | None = None
         """The places of frames that are made at the moment of writing, and what makes them."""
         self.pending_bytes = 0
         """What is queued or being written."""
         self.closing = False
         """Whether nothing more is taken."""
-        self._drained: list[asyncio.Future[None]] = []
-        self._writing: list[asyncio.Future[None]] = []
+        # None, as mostly: to look into an empty list for each frame would cost its cache line.
+        self._drained: list[asyncio.Future[None]] | None = None
+        self._writing: list[asyncio.Future[None]] | None = None
         self.on_news: Callable[[], None] | None = None
         """Called whenever there is something to write, or to close."""
 
@@ -89,6 +90,8 @@ class Outbox:
         """
         if self.closing:
             return
+        if self._latest is None:
+            self._latest = {}
         known = self._latest.get(key)
         if known is not None:
             self._latest[key] = known[0], render
@@ -108,8 +111,7 @@ class Outbox:
 
     def abandon(self) -> None:
         """The socket is gone: forget everything and end `run`."""
-        self._frames.clear()
-        self._latest.clear()
+        self._forget()
         self.close()
 
     async def drained(self) -> None:
@@ -120,17 +122,20 @@ class Outbox:
         if self.closing or not self.pending_bytes:
             return
         waiter = asyncio.get_running_loop().create_future()
-        (self._drained if self._frames else self._writing).append(waiter)
+        if self._frames:
+            self._drained = [*(self._drained or ()), waiter]
+        else:
+            self._writing = [*(self._writing or ()), waiter]
         await waiter
 
     def take(self) -> tuple[list[str], int]:
         """Return what is queued, and what to call `written` with once the socket has it."""
         frames, self._frames = self._frames, []
-        if self._drained:
-            self._writing += self._drained
-            self._drained = []
-        if self._latest:
-            latest, self._latest = self._latest, {}
+        if self._drained is not None:
+            self._writing = [*(self._writing or ()), *self._drained]
+            self._drained = None
+        if self._latest is not None:
+            latest, self._latest = self._latest, None
             for place, render in latest.values():
                 frames[place] = render()
         return frames, self.pending_bytes
@@ -138,16 +143,18 @@ class Outbox:
     def written(self, size: int) -> None:
         """What was taken is with the socket."""
         self.pending_bytes -= size
-        if self._writing:
+        if self._writing is not None:
             _release(self._writing)
+            self._writing = None
 
     def end(self) -> None:
         """Nothing is written any more: let nobody wait for it."""
         self.closing = True
-        self._frames.clear()
-        self._latest.clear()
-        _release(self._writing)
-        _release(self._drained)
+        self._forget()
+        for waiters in (self._writing, self._drained):
+            if waiters is not None:
+                _release(waiters)
+        self._writing = self._drained = None
 
     async def run(self, send: Callable[[str], Awaitable[None]]) -> bool:
         """Write until closed; to be run once. `send` writes a frame and waits for the socket.
@@ -186,13 +193,16 @@ class Outbox:
             self.end()
         return False
 
+    def _forget(self) -> None:
+        self._frames.clear()
+        self._latest = None
+
     def _add(self, frames: Iterable[str], size: int) -> None:
         if self.closing:
             return
         self.pending_bytes += size
         if self.pending_bytes > self._max_bytes:
-            self._frames.clear()
-            self._latest.clear()
+            self._forget()
             self.close(self._too_slow)
             return
         self._frames.extend(frames)
@@ -200,8 +210,7 @@ class Outbox:
             self.on_news()
 
 
-def _release(waiters: list[asyncio.Future[None]]) -> None:
+def _release(waiters: Iterable[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
-    waiters.clear()

@@ -9,7 +9,6 @@ each reader that is quiet, which most of them are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import ClassVar, Protocol, cast
 
 import h11
@@ -64,7 +63,7 @@ class FastHttp(HardenedHttp):
     """See `Stream`."""
 
     # uvicorn's own are too many for anything but a dictionary in each instance; these are quicker.
-    __slots__ = ("_user", "is_full", "write")
+    __slots__ = ("_out", "_user", "is_full")
 
     _asked_for_by_nobody: ClassVar = asyncio.Event()
 
@@ -72,8 +71,7 @@ class FastHttp(HardenedHttp):
         """A peer has connected."""
         self._user: StreamUser | None = None
         self.is_full = False
-        self.write: Callable[[bytes], None] = transport.write
-        """See `Stream.write`."""
+        self._out = transport
         super().connection_made(transport)
 
     def handle_events(self) -> None:
@@ -104,6 +102,10 @@ class FastHttp(HardenedHttp):
         if self.is_full:
             user.must_wait()
         return True
+
+    def write(self, framed: bytes) -> None:
+        """See `Stream.write`."""
+        self._out.write(framed)
 
     def finish(self, last: bytes) -> None:
         """See `Stream.finish`: what uvicorn does where an application completes its response."""

@@ -86,7 +86,7 @@ class Socket(Protocol):
 class FastWebSocket(HardenedWebSocket):
     """See `Socket`."""
 
-    __slots__ = ("_reader", "_unpaid", "_user", "_write", "is_full")
+    __slots__ = ("_is_open", "_loop", "_out", "_reader", "_unpaid", "_user", "is_full")
 
     _reader: FrameReader
 
@@ -96,8 +96,11 @@ class FastWebSocket(HardenedWebSocket):
         self._unpaid = 0
         """Bytes that were read, and no message told of."""
         self.is_full = False
+        self._is_open = False
+        """Whether somebody has claimed it, and closing has not begun."""
+        self._loop = self.loop
         super().connection_made(transport)
-        self._write = self.transport.write
+        self._out = self.transport
 
     def handle_connect(self, event: Request) -> None:
         """Make the handshake, and offer the socket to the application."""
@@ -107,6 +110,14 @@ class FastWebSocket(HardenedWebSocket):
             scope["extensions"][EXTENSION] = self
 
     # --- from the socket ------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """See `HardenedWebSocket.data_received`."""
+        if self._is_open and len(data) <= PORTION_BYTES and not self._portions.waiting:
+            self._heard_at = self._loop.time()
+            self.take(data)
+        else:
+            super().data_received(data)
 
     def take(self, data: bytes) -> None:
         """Take a portion of what the client sent."""
@@ -177,6 +188,7 @@ class FastWebSocket(HardenedWebSocket):
 
     def _part(self) -> None:
         """Closing has begun: whoever takes none of the last words does not keep the socket."""
+        self._is_open = False
         if self._user is None:
             return
         if self.close_timer is None and not self.disconnected:
@@ -213,6 +225,7 @@ class FastWebSocket(HardenedWebSocket):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
+        self._is_open = False
         super().connection_lost(exc)
         # The scope is ours, and knows us.
         scope = cast("Scope | None", getattr(self, "scope", None)) or {}
@@ -229,15 +242,16 @@ class FastWebSocket(HardenedWebSocket):
         self._reader = FrameReader(self.config.ws_max_size)
         self._portions.portion_bytes = PORTION_BYTES
         self._portions.turn_s = TURN_S
+        self._is_open = not self.close_sent
         if self.disconnected:
             user.lost()
 
     def write(self, messages: Sequence[str]) -> None:
         """See `Socket.write`."""
         if len(messages) == 1:  # mostly
-            self._write(frames.text(messages[0]))
+            self._out.write(frames.text(messages[0]))
         else:
-            self._write(b"".join(map(frames.text, messages)))
+            self._out.write(b"".join(map(frames.text, messages)))
 
     def close(self) -> None:
         """See `Socket.close`."""

@@ -35,6 +35,13 @@ from tests.support.brokers import DelayedLog
 from tests.support.node import META, NOW, settle_down
 
 
+class Deaf:
+    """Has nobody to tell."""
+
+    def react(self, reaction: Reaction, now: float) -> None:
+        pass
+
+
 class Owned:
     """An owner of a log, and what it told."""
 
@@ -48,11 +55,11 @@ class Owned:
             limits=Limits(),
             can_resend=can_resend,
             log=log,
-            react=self._react,
+            host=self,
             failed=self.failures.append,
         )
 
-    def _react(self, reaction: Reaction, now: float) -> None:
+    def react(self, reaction: Reaction, now: float) -> None:
         written = len(self.inner.read("s", 0, 1000))
         self.told.append((reaction, now, self.owner.stored, written))
 
@@ -95,7 +102,7 @@ def test_a_bot_that_was_gone_before_its_relay_gets_its_grace_anew(
         limits=limits,
         can_resend=True,
         log=log,
-        react=lambda reaction, now: None,
+        host=Deaf(),
         failed=lambda error: None,
         since=NOW + since,
     )
@@ -370,7 +377,7 @@ def test_an_owner_goes_on_where_the_log_stands() -> None:
         limits=Limits(),
         can_resend=True,
         log=owned.inner,
-        react=owned._react,  # noqa: SLF001  # our own
+        host=owned,
         failed=owned.failures.append,
     )
     assert (successor.fence, successor.stored.next_sequence) == (2, 1)
@@ -390,7 +397,7 @@ async def test_a_bug_behind_a_write_leaves_nobody_waiting(monkeypatch: pytest.Mo
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(owned.owner, "_react", fail)
+    monkeypatch.setattr(owned, "react", fail)
     log.step()
     with pytest.raises(ZeroDivisionError):
         await waiting
