@@ -1,6 +1,6 @@
 """Makes log entries: numbers them, and keeps what they say well-formed.
 
-Also keeps the answer as the device has it, because a repair is only exact behind a prefix.
+Also knows whether the device has exactly what the bot said so far: only then a repair is exact.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ _CHUNK = EntryKind.CHUNK
 class EntryWriter:
     """The end of one stream's log.
 
-    `prefix` are the raw contents of the chunks written so far; while `intact`, these are
-    exactly the sequences `0..len(prefix)-1`.
+    While `intact`, what is written are exactly the sequences from 0 on, and nothing else.
     """
 
-    __slots__ = ("_parting", "carry", "intact", "next_offset", "prefix")
+    __slots__ = ("_parting", "carry", "intact", "next_offset")
 
     def __init__(self) -> None:
         self.next_offset = 1
-        self.prefix: list[str] = []
         self.intact = True
         self.carry = ""
         """Half of a character that waits for its other half."""
@@ -37,7 +35,6 @@ class EntryWriter:
 
     def chunk(self, chunk: HeldChunk) -> Entry:
         """Write a chunk, at the time of its arrival."""
-        self.prefix.append(chunk.content)
         self._note(chunk.part)
         return self._entry(
             EntryKind.CHUNK, chunk.at, chunk.content, sequence=chunk.sequence, part=chunk.part
@@ -45,7 +42,6 @@ class EntryWriter:
 
     def chunks(self, contents: Sequence[str], first: int, at: float) -> list[Entry]:
         """Write well-formed texts of neighbouring sequences, arrived together, nothing waiting."""
-        self.prefix.extend(contents)
         offset = self.next_offset
         stop = self.next_offset = offset + len(contents)
         sequences = range(first, first + len(contents))
@@ -96,9 +92,7 @@ class EntryWriter:
         self.carry = entry.carry
         self.next_offset = entry.offset + 1
         self._note(entry.part)
-        if entry.kind is EntryKind.CHUNK:
-            self.prefix.append(raw)
-        elif entry.kind in (EntryKind.GAP, EntryKind.REPAIR):
+        if entry.kind in (EntryKind.GAP, EntryKind.REPAIR):
             self.intact = False
         return raw
 

@@ -17,11 +17,12 @@ Ranges = tuple[tuple[int, int], ...]
 class RangeSet:
     """A set of non-negative integers with exact membership."""
 
-    __slots__ = ("_count", "_firsts", "_lasts", "highest")
+    __slots__ = ("_count", "_ends", "_firsts", "highest")
 
     def __init__(self, numbers: Iterable[int] = ()) -> None:
         self._firsts: list[int] = []
-        self._lasts: list[int] = []
+        self._ends: list[int] = []
+        """Of all ranges but the last one, whose end is `highest`: that is the one that grows."""
         self._count = 0
         self.highest = -1
         """The greatest member, or -1 where there is none."""
@@ -29,14 +30,16 @@ class RangeSet:
             self.add(number)
 
     def __contains__(self, number: int) -> bool:
+        if number >= self.highest:
+            return number == self.highest >= 0
         at = bisect_right(self._firsts, number) - 1
-        return at >= 0 and number <= self._lasts[at]
+        return at >= 0 and (at == len(self._ends) or number <= self._ends[at])
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        for first, last in zip(self._firsts, self._lasts, strict=True):
+        for first, last in self.ranges():
             yield from range(first, last + 1)
 
     def __eq__(self, other: object) -> bool:
@@ -49,49 +52,47 @@ class RangeSet:
 
     def add(self, number: int) -> bool:
         """Add one number; returns whether it is new."""
-        firsts, lasts = self._firsts, self._lasts
-        if lasts and number == lasts[-1] + 1:  # the usual case: the next one in order
-            lasts[-1] = self.highest = number
-            self._count += 1
-            return True
-        at = bisect_right(firsts, number) - 1
-        if at >= 0 and number <= lasts[at]:
+        if number in self:
             return False
-        joins_left = at >= 0 and lasts[at] == number - 1
-        joins_right = at + 1 < len(firsts) and firsts[at + 1] == number + 1
-        if joins_left and joins_right:
-            lasts[at] = lasts.pop(at + 1)
-            firsts.pop(at + 1)
-        elif joins_left:
-            lasts[at] = number
-        elif joins_right:
-            firsts[at + 1] = number
+        firsts, ends = self._firsts, self._ends
+        if number > self.highest:
+            if number != self.highest + 1 or not firsts:
+                if firsts:
+                    ends.append(self.highest)
+                firsts.append(number)
+            self.highest = number
         else:
-            firsts.insert(at + 1, number)
-            lasts.insert(at + 1, number)
+            at = bisect_right(firsts, number)  # the range behind it
+            joins_left = at > 0 and ends[at - 1] == number - 1
+            joins_right = firsts[at] == number + 1
+            if joins_left and joins_right:
+                del firsts[at], ends[at - 1]
+            elif joins_left:
+                ends[at - 1] = number
+            elif joins_right:
+                firsts[at] = number
+            else:
+                firsts.insert(at, number)
+                ends.insert(at, number)
         self._count += 1
-        self.highest = lasts[-1]
         return True
 
     def extend(self, count: int) -> None:
         """Add the next `count` numbers above the highest, or the first ones."""
-        if self._lasts:
-            self._lasts[-1] += count
-        else:
+        if not self._firsts:
             self._firsts.append(0)
-            self._lasts.append(count - 1)
         self._count += count
-        self.highest = self._lasts[-1]
+        self.highest += count
 
     def ranges(self) -> Ranges:
         """Return the members as inclusive ranges."""
-        return tuple(zip(self._firsts, self._lasts, strict=True))
+        return tuple(zip(self._firsts, (*self._ends, self.highest), strict=False))
 
     def missing(self, stop: int, start: int = 0) -> Ranges:
         """Return what is not in the set of `start..stop-1`, as inclusive ranges."""
         gaps: list[tuple[int, int]] = []
         at = start
-        for first, last in zip(self._firsts, self._lasts, strict=True):
+        for first, last in self.ranges():
             if first >= stop:
                 break
             if first > at:

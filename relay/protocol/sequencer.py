@@ -140,7 +140,15 @@ class Sequencer:
     @property
     def unbroken(self) -> bool:
         """Whether nothing is held and the last number was not given up."""
-        return not self._held and self.accepted.highest == self.next - 1
+        # What is held has a size: to ask it costs no look at the dictionary.
+        return not self.held_bytes and self.accepted.highest == self.next - 1
+
+    def contents(self) -> list[str]:
+        """Return what was said from sequence 0 on, up to the first one that is missing."""
+        ranges = self.accepted.ranges()
+        stop = ranges[0][1] + 1 if ranges and ranges[0][0] == 0 else 0
+        first = self._first_contents[:stop]
+        return first + [self._contents[number] for number in range(len(first), stop)]
 
     def take_next(self, contents: Sequence[str]) -> None:
         """Release the chunks of the next numbers at once. Only while `unbroken`."""

@@ -210,7 +210,7 @@ class StreamState:
             return None
         return assess(
             self.summary,
-            prefix=self.writer.prefix,
+            prefix=self.sequencer.contents(),
             runs=self.sequencer.runs(),
             stated_total=self.barrier.stated,
         )
@@ -327,7 +327,7 @@ class StreamState:
         stated = self.barrier.content_hash
         if stated is None or not self.writer.intact or not self.whole_and_known:
             return False
-        return content_hash("".join(map(code_units, self.writer.prefix))) != stated
+        return content_hash("".join(map(code_units, self.sequencer.contents()))) != stated
 
     def finish(self, outcome: Outcome, total: int) -> None:
         """The stream is over; whatever is below `total` and not here has come too late."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextvars import ContextVar
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,13 +34,6 @@ from relay.protocol.texthash import content_hash
 from relay.wire.facts import write_facts
 from tests.support.brokers import DelayedLog
 from tests.support.node import META, NOW, settle_down
-
-
-class Deaf:
-    """Has nobody to tell."""
-
-    def react(self, reaction: Reaction, now: float) -> None:
-        pass
 
 
 class Owned:
@@ -102,7 +96,7 @@ def test_a_bot_that_was_gone_before_its_relay_gets_its_grace_anew(
         limits=limits,
         can_resend=True,
         log=log,
-        host=Deaf(),
+        host=Mock(),
         failed=lambda error: None,
         since=NOW + since,
     )

@@ -162,3 +162,15 @@ def test_skipping_only_goes_forward() -> None:
     sequencer.skip_to(3)
     assert sequencer.next == 5
     assert sequencer.offer(chunk(4))[0] is Verdict.LATE
+
+
+def test_the_contents_are_those_from_the_first_sequence_to_the_first_that_is_missing() -> None:
+    """However they came, and whatever was given up or came late behind them."""
+    sequencer = make(0, 3, 2, 1)
+    assert sequencer.contents() == [chunk(number).content for number in range(4)]
+    sequencer.offer(chunk(6))
+    sequencer.give_up()
+    sequencer.skip_to(9)
+    sequencer.offer(chunk(4))
+    assert sequencer.contents() == [chunk(number).content for number in range(4)]
+    assert make(1).contents() == []
