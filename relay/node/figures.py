@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from contextlib import suppress
 
 from relay.broker.base import StreamLog, settle
 from relay.errors import BrokerError, UnknownStream
 from relay.metrics import Hop, Metrics, Missing, Now, StreamFigures
 from relay.node.audience import Audience
-from relay.node.record import unseen_in
+from relay.node.record import AckTimes, unseen_in
 from relay.node.registry import Registry
 from relay.node.stream import ROW_ENTRIES_MAX, NodeStream
 from relay.node.switchboard import Switchboard
@@ -59,7 +59,7 @@ def figures_of(
     report: LossReport,
     entries: Sequence[Entry],
     audience: Audience,
-    acked_at: Mapping[int, float],
+    acked_at: AckTimes,
 ) -> StreamFigures:
     """Make what the metrics count of a stream that has ended, from its log and its notes."""
     received = {arrival.sequence: arrival.at for arrival in report.arrivals}

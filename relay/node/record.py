@@ -5,7 +5,8 @@ Notes are appended in memory; the row is made once, after the end, off the data 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import cast
@@ -31,6 +32,40 @@ BOT, EVENTS = "bot", "events"
 """The notes beside the log that make up a record."""
 
 
+class AckTimes:
+    """When each sequence was first acknowledged, in seconds of the relay's clock."""
+
+    __slots__ = ("_in_order", "_others")
+
+    def __init__(self) -> None:
+        self._in_order = array("d")
+        """Of the sequences from 0 on, as far as they came in order: mostly all of them."""
+        self._others: dict[int, float] | None = None
+
+    def note(self, first: int, last: int, at: float) -> None:
+        """These sequences are acknowledged."""
+        times, others = self._in_order, self._others
+        if first == len(times) and others is None:
+            times.extend([at] * (last + 1 - first))
+            return
+        others = self._others = {} if others is None else others
+        for sequence in range(first, last + 1):
+            if sequence >= len(times):
+                others.setdefault(sequence, at)
+        while len(times) in others:
+            times.append(others.pop(len(times)))
+
+    def get(self, sequence: int) -> float | None:
+        """Return when this one was; None where it was not."""
+        if sequence < len(self._in_order):
+            return self._in_order[sequence]
+        return self._others.get(sequence) if self._others else None
+
+    def items(self) -> Iterable[tuple[int, float]]:
+        """Return each acknowledged sequence, and when it was."""
+        return [*enumerate(self._in_order), *(self._others or {}).items()]
+
+
 @dataclass(slots=True)
 class StreamRecord:
     """The notes about one stream."""
@@ -39,8 +74,7 @@ class StreamRecord:
     protocol: int = 1
     sdk: str = ""
     events: list[JsonValue] = field(default_factory=list)
-    acked_at: dict[int, float] = field(default_factory=dict)
-    """When each sequence was first acknowledged."""
+    acked_at: AckTimes = field(default_factory=AckTimes, compare=False)
     handed: bool = False
     """Whether the command may be with the bot: it was about to be handed to a connection."""
     bot_key: str = ""

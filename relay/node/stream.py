@@ -220,8 +220,7 @@ class NodeStream:
         match reaction:
             case AckNext() | Ack() | Nack() | Refuse():
                 if isinstance(reaction, AckNext):
-                    sequences = range(reaction.first, reaction.last + 1)
-                    self.record.acked_at |= dict.fromkeys(sequences, self._now())
+                    self.record.acked_at.note(reaction.first, reaction.last, self._now())
                 elif isinstance(reaction, Ack):
                     self._note_ack(reaction)
                 if self.link is not None:
@@ -240,7 +239,7 @@ class NodeStream:
         if sequence is None or self._overlapped:
             # Numbered by arrival: the one that was stored just now, whatever the bot called it.
             sequence = self.owner.stored.next_sequence - 1
-        self.record.acked_at.setdefault(sequence, self._now())
+        self.record.acked_at.note(sequence, sequence, self._now())
 
     def _finish(self, report: LossReport, now: float) -> None:
         self.report = report
