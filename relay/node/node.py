@@ -273,7 +273,7 @@ class Node:
     def stream_of(self, bot_id: int, stream_id: str) -> NodeStream | None:
         """See `LinkHost.stream_of`."""
         stream = self._registry.get(stream_id)
-        if stream is None or stream.record.meta.bot_id != bot_id:
+        if stream is None or stream.bot_id != bot_id:
             return None
         return stream
 

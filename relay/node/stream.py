@@ -56,7 +56,15 @@ class NodeStream:
 
     __slots__ = (
         *("__weakref__", "_is_elsewhere", "_moved", "_now", "_overlapped", "_parked"),
-        *("_recovered", "_refusals_noted", "_settled", "_traced", "_traced_to_end", "asked"),
+        *(
+            "_recovered",
+            "_refusals_noted",
+            "_settled",
+            "_traced",
+            "_traced_to_end",
+            "asked",
+            "bot_id",
+        ),
         *("closed", "command", "counted", "end_offset", "finished_at", "link", "owner"),
         *("readership", "rebuild_at", "record", "report", "row_made", "stream_id", "view"),
     )
@@ -79,7 +87,7 @@ class NodeStream:
         self.view = readership.view
         self.stream_id = self.view.stream_id
         self.readership = readership
-        self.record = record
+        self.record, self.bot_id = record, record.meta.bot_id
         self.link: BotLink | None = None
         self.report: LossReport | None = None
         self.closed: Closed | None = None

@@ -120,8 +120,18 @@ class Subscription:
     """One reader of one stream. Close it when the reader is gone: `async with` does."""
 
     __slots__ = (
-        *("_away_since", "_closed", "_cursor", "_encodings", "_log"),
-        *("_host", "_news", "_rest", "_unwatch", "finished", "reader", "reset", "view"),
+        *("_away_since", "_closed", "_cursor", "_encodings", "_epoch", "_host", "_log"),
+        *(
+            "_host",
+            "_news",
+            "_rest",
+            "_stream_id",
+            "_unwatch",
+            "finished",
+            "reader",
+            "reset",
+            "view",
+        ),
     )
 
     def __init__(
@@ -136,6 +146,7 @@ class Subscription:
         host: SubscriptionHost,
     ) -> None:
         self.view = view
+        self._stream_id, self._epoch = view.stream_id, view.epoch
         self.finished = finished
         """Whether the cursor stands behind the `end` entry."""
         self.reset = reset
@@ -200,8 +211,7 @@ class Subscription:
     def _read(self) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
         if self._rest:
             return self._rest
-        view = self.view
-        return self._log.read(view.stream_id, self._cursor, READ_ENTRIES_MAX, view.epoch)
+        return self._log.read(self._stream_id, self._cursor, READ_ENTRIES_MAX, self._epoch)
 
     async def _settled(self, read: Awaitable[Sequence[Entry]] | Sequence[Entry]) -> Sequence[Entry]:
         """Return what is read, waiting for a broker that is away."""

@@ -25,17 +25,10 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
     next, a part, half a character, a stream that is full. What is numbered by its arrival has the
     next number whatever its bot calls it, so it is usual where that is the same.
     """
-    sequencer, writer, asked = state.sequencer, state.writer, state.retransmission
-    first = number = sequencer.next
-    if (
-        state.ended
-        or state.tally.withheld
-        or not sequencer.unbroken
-        or asked.due_at is not None
-        or asked.asked.highest >= first
-        or writer.carry
-    ):
+    if not state.in_order and not _is_usual(state):
         return None
+    sequencer = state.sequencer
+    first = number = sequencer.next
     contents: list[str] = []
     grown = len(chunks) * CHUNK_COST_BYTES
     for chunk in chunks:
@@ -59,4 +52,18 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
         state.last_chunk_at = now
     state.status = max(state.status, _ACTIVE)
     state.tally.arrivals.extend(map(Arrival, range(first, number), repeat(now), map(len, contents)))
-    return writer.chunks(contents, first, now)
+    state.in_order = True
+    return state.writer.chunks(contents, first, now)
+
+
+def _is_usual(state: StreamState) -> bool:
+    """Whether nothing but the next chunk is awaited. Such chunks leave it so, and are not asked."""
+    asked = state.retransmission
+    return not (
+        state.ended
+        or state.tally.withheld
+        or not state.sequencer.unbroken
+        or asked.due_at is not None
+        or asked.asked.highest >= state.sequencer.next
+        or state.writer.carry
+    )

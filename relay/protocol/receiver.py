@@ -150,6 +150,7 @@ class StreamReceiver:
     def receive(self, message: Message, now: float) -> list[Effect]:
         """Take one message; returns the effects, to be performed in this order."""
         state = self._state
+        state.in_order = False
         match message:
             case Chunk():
                 return self._chunk(message, now)
@@ -184,9 +185,10 @@ class StreamReceiver:
 
     def handle_timer(self, now: float) -> list[Effect]:
         """Do what is due at `now`; calling it early does nothing."""
+        state, limits = self._state, self._state.limits
         if self.finished:
             return []
-        state, limits = self._state, self._state.limits
+        state.in_order = False
         if now >= state.opened_at + limits.stream_max_s:
             return self._stop(Outcome.CANCELLED, "the stream reached its greatest age", now)
         if state.barrier.ended_at is not None:
@@ -195,8 +197,7 @@ class StreamReceiver:
             return self._stop(Outcome.BOT_GONE, "the bot did not reconnect in time", now)
         if now >= state.idle_deadline:
             return self._stop(Outcome.IDLE, "no chunk for the idle limit", now)
-        gap_deadline = state.gap_deadline
-        if gap_deadline is not None and now >= gap_deadline:
+        if (gap_at := state.gap_deadline) is not None and now >= gap_at:
             return self._append(self._give_up(ELLIPSIS, now))
         return self._remind(now)
 
@@ -366,8 +367,7 @@ class StreamReceiver:
     def _close(
         self, entries: Sequence[Entry], outcome: Outcome, now: float, shown: str = ""
     ) -> list[Effect]:
-        end = self._end_entry(outcome, now, shown)
-        return [Append((*entries, end)), self._finish()]
+        return [Append((*entries, self._end_entry(outcome, now, shown))), self._finish()]
 
     def _end_entry(self, outcome: Outcome, now: float, shown: str = "") -> Entry:
         state = self._state

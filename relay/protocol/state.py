@@ -35,7 +35,7 @@ class StreamState:
 
     __slots__ = (
         *("back_at", "barrier", "broken", "by_arrival", "can_resend", "detail"),
-        *("disagreement", "last_chunk_at", "limits", "lost_at", "news", "opened_at"),
+        *("disagreement", "in_order", "last_chunk_at", "limits", "lost_at", "news", "opened_at"),
         *("outcome", "overlapped", "retransmission", "sequencer", "size_bytes", "status"),
         *("summary", "tally", "total", "writer"),
     )
@@ -66,6 +66,8 @@ class StreamState:
         """n, once the stream is finished."""
         self.news = False
         """Whether chunks have changed something that no entry says."""
+        self.in_order = False
+        """Whether all that happened last were chunks in their order, taken by `take_in_order`."""
 
     # --- rebuilt from the log -----------------------------------------------------------
 

@@ -66,6 +66,7 @@ class CableEndpoint:
         self._channels = channels
         self._directory = directory
         self._clock = clock
+        self._now = clock.now  # one object for all connections
         self._allowed_origins = allowed_origins
         self._ping_s = ping_seconds
         self._callers = callers
@@ -106,7 +107,7 @@ class CableEndpoint:
         budget = self._gate.budget(holder_of(caller), client_address(scope), self._clock.now())
         names = names_of(caller)
         outbox = Outbox(too_slow=cable.disconnect("too_slow", reconnect=True), names=names)
-        connection = Connection(caller, self._channels, outbox, budget, self._clock.now)
+        connection = Connection(caller, self._channels, outbox, budget, self._now)
         socket = socket_in(scope)
         outbox.put(cable.welcome())
         heartbeat = Heartbeat(outbox, self._clock, self._ping_s)

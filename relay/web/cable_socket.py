@@ -8,6 +8,7 @@ from functools import partial
 
 from relay.logs import get_logger
 from relay.web.connection import Connection
+from relay.web.fast.frames import texts
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import Socket
 from relay.web.intake import Intake
@@ -38,8 +39,17 @@ class CableSocket:
     """A `SocketUser`. `gone` is done once the socket is."""
 
     __slots__ = (
-        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_loop", "_names"),
-        *("_outbox", "_passes", "_pause", "_reasons_not_to_read", "_socket", "_unwritten", "gone"),
+        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_loop", "_names", "_out"),
+        *(
+            "_out",
+            "_outbox",
+            "_passes",
+            "_pause",
+            "_reasons_not_to_read",
+            "_socket",
+            "_unwritten",
+            "gone",
+        ),
     )
 
     def __init__(
@@ -51,6 +61,7 @@ class CableSocket:
         passes: Passes,
     ) -> None:
         self._socket = socket
+        self._out = socket.out
         self._connection = connection
         self._outbox = outbox
         self._names = names
@@ -158,7 +169,7 @@ class CableSocket:
             self._socket.abort()
             raise
         if frames:
-            self._socket.write(frames)
+            self._out.write(texts(frames))
         self._wrote(size)
         if outbox.closing:
             self._drop_deadline()

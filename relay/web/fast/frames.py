@@ -7,6 +7,7 @@ here does I/O: whoever has the socket answers a `Ping`, and closes with what `fa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -128,20 +129,20 @@ class FrameReader:
         self._fragments_size = 0
         self._is_text = False
         self._closed = False
-        self.control: list[Control] = []
+        self.control: tuple[Control, ...] = ()
         self.failure: Failure | None = None
 
     def feed(self, data: bytes) -> list[str]:
         """Return the text messages that these bytes complete, in order."""
         if self._closed:
             return []
-        if self._parts:
+        if self._need:
             self._parts.append(data)
             self._need -= len(data)
             if self._need > 0:
                 return []
             data = b"".join(self._parts)
-            self._parts = []
+            self._parts, self._need = [], 0
         received: list[str] = []
         self._take(data, received)
         return received
@@ -228,7 +229,7 @@ class FrameReader:
         if self._is_text:
             self._text(message, received)
         else:
-            self.control.append(Binary(len(message)))
+            self.control += (Binary(len(message)),)
 
     def _text(self, payload: bytes, received: list[str]) -> None:
         try:
@@ -242,9 +243,9 @@ class FrameReader:
         elif len(self.control) >= CONTROLS_MAX:
             self._fail(CloseCode.POLICY, "rate_limited")
         elif opcode == PING:
-            self.control.append(Ping(payload))
+            self.control += (Ping(payload),)
         elif opcode == PONG:
-            self.control.append(Pong(payload))
+            self.control += (Pong(payload),)
         elif opcode == CLOSE:
             self._close(payload)
         else:
@@ -261,7 +262,7 @@ class FrameReader:
             self._fail(CloseCode.INVALID_DATA, "the reason of a close is UTF-8")
             return
         self._closed = True
-        self.control.append(Close(code))
+        self.control += (Close(code),)
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self._closed = True
@@ -271,6 +272,11 @@ class FrameReader:
 def text(message: str) -> bytes:
     """Return a text message as one frame."""
     return frame(TEXT, message.encode())
+
+
+def texts(messages: Sequence[str]) -> bytes:
+    """Return each text message as one frame, one behind the other."""
+    return text(messages[0]) if len(messages) == 1 else b"".join(map(text, messages))
 
 
 def frame(opcode: int, payload: bytes) -> bytes:

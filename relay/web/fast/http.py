@@ -15,6 +15,7 @@ import h11
 from starlette.types import Scope
 from uvicorn._types import HTTPScope
 
+from relay.web.fast.passes import Output
 from relay.web.hardened.http import HardenedHttp
 from relay.web.hardened.unfinished import cut
 
@@ -46,8 +47,9 @@ class Stream(Protocol):
         """Whether the socket takes no more just now: then wait for `may_write`."""
         ...
 
-    def write(self, framed: bytes) -> None:
-        """Write what `chunk_of` made."""
+    @property
+    def out(self) -> Output:
+        """Where what `chunk_of` made is written."""
         ...
 
     def finish(self, last: bytes) -> None:
@@ -63,7 +65,7 @@ class FastHttp(HardenedHttp):
     """See `Stream`."""
 
     # uvicorn's own are too many for anything but a dictionary in each instance; these are quicker.
-    __slots__ = ("_out", "_user", "is_full")
+    __slots__ = ("_user", "is_full", "out")
 
     _asked_for_by_nobody: ClassVar = asyncio.Event()
 
@@ -71,7 +73,7 @@ class FastHttp(HardenedHttp):
         """A peer has connected."""
         self._user: StreamUser | None = None
         self.is_full = False
-        self._out = transport
+        self.out = transport
         super().connection_made(transport)
 
     def handle_events(self) -> None:
@@ -102,10 +104,6 @@ class FastHttp(HardenedHttp):
         if self.is_full:
             user.must_wait()
         return True
-
-    def write(self, framed: bytes) -> None:
-        """See `Stream.write`."""
-        self._out.write(framed)
 
     def finish(self, last: bytes) -> None:
         """See `Stream.finish`: what uvicorn does where an application completes its response."""

@@ -57,6 +57,7 @@ class LiveResponse:
         "_lead",
         "_loop",
         "_missed",
+        "_out",
         "_stream",
         "_subscription",
         "_timer",
@@ -74,6 +75,7 @@ class LiveResponse:
     ) -> None:
         self._subscription = subscription
         self._stream = stream
+        self._out = stream.out
         self._common = common
         self._lead = lead
         self._failure = failure
@@ -103,7 +105,7 @@ class LiveResponse:
         if self._loop.time() >= self._until:
             self.let_go()
         elif self._is_quiet and not self._stream.is_full and self._is_open:
-            self._stream.write(comment)
+            self._out.write(comment)
             self._is_quiet = False
         else:
             self._is_quiet = True
@@ -172,7 +174,7 @@ class LiveResponse:
             if self._lead:
                 data, self._lead = self._lead + data, b""
             self._is_quiet = False
-            self._stream.write(self._common.framing.chunk_of(data))
+            self._out.write(self._common.framing.chunk_of(data))
         self._subscription.delivered(batch)
         if batch.ended:
             self._is_ending = True

@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
+from typing import Protocol
 
 from relay.logs import get_logger
 
 _logger = get_logger(__name__)
+
+
+class Output(Protocol):
+    """A transport, as far as it is written to.
+
+    Not a method of its protocol: uvicorn's have their attributes in dictionaries, and a look into
+    one for each event of each reader is three cache lines.
+    """
+
+    def write(self, data: bytes) -> None:
+        """Write this, or keep it for the socket. Never blocks."""
+        ...
 
 
 class Passes:

@@ -16,6 +16,7 @@ from websockets.http11 import Request
 
 from relay.web.fast import frames
 from relay.web.fast.frames import Binary, Close, CloseCode, Control, FrameReader, Ping, Pong
+from relay.web.fast.passes import Output
 from relay.web.hardened.websocket import HardenedWebSocket
 
 EXTENSION = "relay.socket"
@@ -62,8 +63,9 @@ class Socket(Protocol):
         """Give what is received to `user` from now on."""
         ...
 
-    def write(self, messages: Sequence[str]) -> None:
-        """Write text messages at once."""
+    @property
+    def out(self) -> Output:
+        """Where frames are written, at once."""
         ...
 
     def close(self) -> None:
@@ -86,7 +88,7 @@ class Socket(Protocol):
 class FastWebSocket(HardenedWebSocket):
     """See `Socket`."""
 
-    __slots__ = ("_is_open", "_loop", "_out", "_reader", "_unpaid", "_user", "is_full")
+    __slots__ = ("_is_open", "_loop", "_reader", "_unpaid", "_user", "is_full", "out")
 
     _reader: FrameReader
 
@@ -100,7 +102,7 @@ class FastWebSocket(HardenedWebSocket):
         """Whether somebody has claimed it, and closing has not begun."""
         self._loop = self.loop
         super().connection_made(transport)
-        self._out = self.transport
+        self.out = self.transport
 
     def handle_connect(self, event: Request) -> None:
         """Make the handshake, and offer the socket to the application."""
@@ -132,7 +134,7 @@ class FastWebSocket(HardenedWebSocket):
             size, self._unpaid = self._unpaid, 0
             user.received(messages, size)
         if reader.control:
-            control, reader.control = reader.control, []
+            control, reader.control = reader.control, ()
             for event in control:
                 if self.transport.is_closing():
                     break
@@ -245,13 +247,6 @@ class FastWebSocket(HardenedWebSocket):
         self._is_open = not self.close_sent
         if self.disconnected:
             user.lost()
-
-    def write(self, messages: Sequence[str]) -> None:
-        """See `Socket.write`."""
-        if len(messages) == 1:  # mostly
-            self._out.write(frames.text(messages[0]))
-        else:
-            self._out.write(b"".join(map(frames.text, messages)))
 
     def close(self) -> None:
         """See `Socket.close`."""

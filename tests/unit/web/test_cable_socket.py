@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
@@ -29,15 +29,20 @@ class FakeSocket:
         self.user: SocketUser | None = None
         self.done: list[str] = []
         self.reading = True
+        self.out = self
 
     def claim(self, user: SocketUser) -> None:
         """Note it."""
         self.user = user
 
-    def write(self, messages: Sequence[str]) -> None:
-        """Note it."""
-        self.done.append("|".join(messages))
-        if self.fills_at is not None and sum(map(len, messages)) >= self.fills_at:
+    def write(self, data: bytes) -> None:
+        """Note the texts, which are short."""
+        texts = []
+        while data:
+            texts.append(data[2 : 2 + data[1]].decode())
+            data = data[2 + data[1] :]
+        self.done.append("|".join(texts))
+        if self.fills_at is not None and sum(map(len, texts)) >= self.fills_at:
             self.is_full = True
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ class App:
             await send({"type": "http.response.body", "body": b"plainlast", "more_body": False})
             return
         self.claimed.append(stream.claim(self.user))
-        stream.write(Framing().chunk_of(b"straight"))
+        stream.out.write(Framing().chunk_of(b"straight"))
 
 
 @asynccontextmanager
@@ -171,7 +171,7 @@ async def test_a_reader_that_falls_behind_is_told_to_the_user_and_catches_up() -
         stream = app.streams[0]
         assert stream is not None
         framed = Framing().chunk_of(b"x" * 8_000_000)
-        stream.write(framed)
+        stream.out.write(framed)
         assert (stream.is_full, app.user.told) == (True, ["must wait"])
         second = User()
         assert stream.claim(second)
@@ -189,7 +189,7 @@ async def test_a_full_response_is_cut_at_once() -> None:
         await reader.readuntil(b"straight\r\n")
         stream = app.streams[0]
         assert stream is not None
-        stream.write(Framing().chunk_of(b"x" * 8_000_000))
+        stream.out.write(Framing().chunk_of(b"x" * 8_000_000))
         stream.cut()
         await eventually(lambda: "lost" in app.user.told)
 
@@ -205,7 +205,7 @@ async def test_a_response_that_is_cut_has_a_moment_for_what_was_written(
         await reader.readuntil(b"straight\r\n")
         stream = app.streams[0]
         assert stream is not None
-        stream.write(Framing().chunk_of(b"news"))
+        stream.out.write(Framing().chunk_of(b"news"))
         stream.cut()
         assert await reader.read() == b"4\r\nnews\r\n"
     slow = App()
@@ -215,7 +215,7 @@ async def test_a_response_that_is_cut_has_a_moment_for_what_was_written(
         stream = slow.streams[0]
         assert stream is not None
         stream.transport.set_write_buffer_limits(high=16_000_000)
-        stream.write(Framing().chunk_of(b"x" * 8_000_000))
+        stream.out.write(Framing().chunk_of(b"x" * 8_000_000))
         assert not stream.is_full
         stream.cut()
         await eventually(lambda: slow.user.told == ["lost"])

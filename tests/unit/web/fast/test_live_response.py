@@ -30,6 +30,7 @@ class FakeStream:
         self.user: LiveResponse | None = None
         self.finished: list[bytes] = []
         self.cuts = 0
+        self.out = self
 
     def write(self, framed: bytes) -> None:
         """Note it, and fill up."""

@@ -310,7 +310,7 @@ async def test_our_close_is_said_once_and_its_answer_ends_the_connection(stage: 
     """The user is gone with it. Pings behind it are not answered, nor kept."""
     await stage.open()
     stage.protocol.pause_reading()
-    stage.protocol.write(["bye"])
+    stage.protocol.out.write(frames.texts(["bye"]))
     stage.protocol.close()
     stage.protocol.close()
     assert stage.wire.written == frames.text("bye") + frames.close(1000)
