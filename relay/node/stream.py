@@ -56,16 +56,8 @@ class NodeStream:
 
     __slots__ = (
         *("__weakref__", "_is_elsewhere", "_moved", "_now", "_overlapped", "_parked"),
-        *(
-            "_recovered",
-            "_refusals_noted",
-            "_settled",
-            "_traced",
-            "_traced_to_end",
-            "asked",
-            "bot_id",
-        ),
-        *("closed", "command", "counted", "end_offset", "finished_at", "link", "owner"),
+        *("_recovered", "_refusals_noted", "_settled", "_traced", "_traced_to_end", "asked"),
+        *("bot_id", "closed", "command", "counted", "end_offset", "finished_at", "link", "owner"),
         *("readership", "rebuild_at", "record", "report", "row_made", "stream_id", "view"),
     )
 
