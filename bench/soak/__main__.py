@@ -75,7 +75,7 @@ CONNECTED: Final = (
 KEPT: Final = ("kept streams", "logs", "log bytes", "timers")
 
 PANELS: Final = (
-    Panel("Resident memory, MB", ("memory MB",)),
+    Panel("Memory of its own, MB", ("memory MB",)),
     Panel("Descriptors", ("descriptors", "sockets")),
     Panel("Tasks", ("tasks",)),
     Panel("Timers", ("timers",)),

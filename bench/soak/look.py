@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -35,9 +34,15 @@ GAUGES: Final = {
 
 
 def from_outside(pid: int) -> dict[str, float]:
-    """Return memory (MB), descriptors by their kind, size of the database (MB), CPU seconds."""
+    """Return memory (MB), descriptors by their kind, size of the database (MB), CPU seconds.
+
+    Memory is what the relay alone has, resident or swapped out (`RssAnon` and `VmSwap` in proc(5)).
+    The pages of the program's files are not in it: the kernel drops them and reads them again as
+    it sees fit, by some ten megabytes within half an hour.
+    """
     folder = Path(f"/proc/{pid}")
-    pages = int((folder / "statm").read_text().split()[1])
+    lines = map(str.split, (folder / "status").read_text().splitlines())
+    own_kb = sum(int(line[1]) for line in lines if line and line[0] in {"RssAnon:", "VmSwap:"})
     sockets, files, others, size = 0, 0, 0, {}
     for link in (folder / "fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed meanwhile
@@ -50,7 +55,7 @@ def from_outside(pid: int) -> dict[str, float]:
             else:
                 others += 1
     return {
-        "memory MB": pages * os.sysconf("SC_PAGE_SIZE") / MB,
+        "memory MB": own_kb / 1024,
         "descriptors": sockets + files + others,
         "sockets": sockets,
         "database files": files,
