@@ -115,25 +115,39 @@ class FastWebSocket(HardenedWebSocket):
 
     def data_received(self, data: bytes) -> None:
         """See `HardenedWebSocket.data_received`."""
-        if self._is_open and len(data) <= PORTION_BYTES and not self._portions.waiting:
-            self._heard_at = self._loop.time()
-            self.take(data)
-        else:
+        if not self._is_open or len(data) > PORTION_BYTES or self._portions.waiting:
             super().data_received(data)
+            return
+        # As `take` does; to call a method costs a look into uvicorn's dictionary of attributes.
+        self._heard_at = self._loop.time()
+        reader, user = self._reader, self._user
+        messages = reader.feed(data)
+        if messages and not self._unpaid and user is not None:
+            user.received(messages, len(data))
+        else:
+            self._pay(messages, len(data))
+        if reader.control or reader.failure is not None:
+            self._answer()
 
     def take(self, data: bytes) -> None:
         """Take a portion of what the client sent."""
-        user = self._user
-        if user is None:
+        if self._user is None:
             super().take(data)
             return
-        reader = self._reader
-        messages = reader.feed(data)
-        self._unpaid += len(data)
-        if messages:
+        self._pay(self._reader.feed(data), len(data))
+        self._answer()
+
+    def _pay(self, messages: Sequence[str], size: int) -> None:
+        """Tell of messages, and of all bytes that were read for them."""
+        self._unpaid += size
+        if messages and self._user is not None:
             size, self._unpaid = self._unpaid, 0
-            user.received(messages, size)
-        if reader.control:
+            self._user.received(messages, size)
+
+    def _answer(self) -> None:
+        """Answer what was no message."""
+        user, reader = self._user, self._reader
+        if reader.control and user is not None:
             control, reader.control = reader.control, ()
             for event in control:
                 if self.transport.is_closing():
