@@ -146,6 +146,7 @@ class MemoryLog:
         log = self._logs.pop(stream_id, None)
         if log is not None:
             self._fence = max(self._fence, log.fence)
+            log.entries = []  # its watchers know it until they leave
             log.wake()
 
     def _log(self, stream_id: str, epoch: str | None = None) -> _Log:

@@ -28,7 +28,7 @@ class ReadersHost(Protocol):
 
 
 class Readership:
-    """Opens readers of one stream, encodes each entry once, and keeps what they were handed.
+    """Opens readers of one stream, has them share encoded entries, and keeps what they were handed.
 
     `host` is told about them; whoever takes the stream over sets it.
     """

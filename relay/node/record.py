@@ -17,7 +17,7 @@ from relay.metrics import Hop
 from relay.node.audience import Audience
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.forensics import locate, measure
-from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge
+from relay.protocol.rangeset import Ranges, RangeSet, count, expand, merge, within
 from relay.protocol.report import LossReport
 from relay.protocol.status import Outcome, Status
 from relay.wire.jsontext import JsonValue, dumps, loads
@@ -54,6 +54,15 @@ class AckTimes:
                 others.setdefault(sequence, at)
         while len(times) in others:
             times.append(others.pop(len(times)))
+
+    def forget(self, stop: int, early: Ranges) -> None:
+        """Only what is below `stop` and in `early` is stored: the log has lost the rest."""
+        kept = [
+            (number, at) for number, at in self.items() if number < stop or within(number, early)
+        ]
+        self._in_order, self._others = array("d"), None
+        for number, at in kept:
+            self.note(number, number, at)
 
     def get(self, sequence: int) -> float | None:
         """Return when this one was; None where it was not."""

@@ -271,6 +271,7 @@ class NodeStream:
             self._learn(snapshot.notes)
         self.owner = owner
         self._note_again(snapshot.notes)
+        self.record.acked_at.forget(owner.stored.next_sequence, owner.stored.received)
         self.notice_end(now)
         if self._overlapped:
             self.receive(Overlapped(), now)

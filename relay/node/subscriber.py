@@ -38,7 +38,8 @@ class Encodings:
     """The entries of one stream as one device protocol writes them.
 
     However many read, each is encoded once for those who are up to date, and once for those who
-    come later. For the only reader nothing is kept: that is what most streams have.
+    come later. Of what comes entry by entry to an only reader, as mostly, nothing is kept: whoever
+    comes later has it encoded anew.
     """
 
     __slots__ = ("_audience", "_encoded", "_encoder", "_first", "_joined", "_last")
@@ -121,17 +122,7 @@ class Subscription:
 
     __slots__ = (
         *("_away_since", "_closed", "_cursor", "_encodings", "_epoch", "_host", "_log"),
-        *(
-            "_host",
-            "_news",
-            "_rest",
-            "_stream_id",
-            "_unwatch",
-            "finished",
-            "reader",
-            "reset",
-            "view",
-        ),
+        *("_news", "_rest", "_stream_id", "_unwatch", "finished", "reader", "reset", "view"),
     )
 
     def __init__(

@@ -39,17 +39,9 @@ class CableSocket:
     """A `SocketUser`. `gone` is done once the socket is."""
 
     __slots__ = (
-        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_loop", "_names", "_out"),
-        *(
-            "_out",
-            "_outbox",
-            "_passes",
-            "_pause",
-            "_reasons_not_to_read",
-            "_socket",
-            "_unwritten",
-            "gone",
-        ),
+        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_loop", "_names"),
+        *("_out", "_outbox", "_passes", "_pause", "_reasons_not_to_read", "_socket"),
+        *("_unwritten", "gone"),
     )
 
     def __init__(

@@ -10,9 +10,11 @@ from relay.node.record import AckTimes
 RUNS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 4)), max_size=20)
 
 
-@given(runs=RUNS)
-def test_the_first_time_of_each_sequence_is_kept(runs: list[tuple[int, int]]) -> None:
-    """In whatever order, and however often, they are acknowledged."""
+@given(runs=RUNS, stop=st.integers(0, 30), early=st.integers(0, 30))
+def test_the_first_time_of_each_sequence_is_kept(
+    runs: list[tuple[int, int]], stop: int, early: int
+) -> None:
+    """In whatever order, and however often, they are acknowledged; or until they are forgotten."""
     times, expected = AckTimes(), dict[int, float]()
     for at, (first, more) in enumerate(runs):
         times.note(first, first + more, float(at))
@@ -20,3 +22,9 @@ def test_the_first_time_of_each_sequence_is_kept(runs: list[tuple[int, int]]) ->
             expected.setdefault(sequence, float(at))
     assert dict(times.items()) == expected
     assert [times.get(number) for number in range(30)] == [expected.get(n) for n in range(30)]
+    times.forget(stop, ((early, early + 2),))
+    assert dict(times.items()) == {
+        number: at
+        for number, at in expected.items()
+        if number < stop or early <= number <= early + 2
+    }

@@ -102,8 +102,8 @@ class FrameReader:
     """What a client sends, one connection's bytes after the other.
 
     `message_bytes_max` is the limit of a message with all its fragments, `fragments_max` of how
-    many follow its first. `control` is what came beside the text messages, to be emptied by the
-    caller. Once `failure` is set, or a `Close` has come, everything that is fed is ignored.
+    many follow its first. `control` is what came beside the text messages, if anything, to be taken
+    by the caller. Once `failure` is set, or a `Close` has come, everything that is fed is ignored.
     """
 
     __slots__ = (
@@ -129,7 +129,7 @@ class FrameReader:
         self._fragments_size = 0
         self._is_text = False
         self._closed = False
-        self.control: tuple[Control, ...] = ()
+        self.control: list[Control] | None = None
         self.failure: Failure | None = None
 
     def feed(self, data: bytes) -> list[str]:
@@ -229,7 +229,7 @@ class FrameReader:
         if self._is_text:
             self._text(message, received)
         else:
-            self.control += (Binary(len(message)),)
+            self._tell(Binary(len(message)))
 
     def _text(self, payload: bytes, received: list[str]) -> None:
         try:
@@ -237,15 +237,20 @@ class FrameReader:
         except UnicodeDecodeError:
             self._fail(CloseCode.INVALID_DATA, _NO_TEXT)
 
+    def _tell(self, control: Control) -> None:
+        if self.control is None:
+            self.control = []
+        self.control.append(control)
+
     def _control(self, opcode: int, payload: bytes, *, final: bool) -> None:
         if not final or len(payload) > CONTROL_BYTES_MAX:
             self._fail(CloseCode.PROTOCOL_ERROR, "a control frame is short and whole")
-        elif len(self.control) >= CONTROLS_MAX:
+        elif len(self.control or ()) >= CONTROLS_MAX:
             self._fail(CloseCode.POLICY, "rate_limited")
         elif opcode == PING:
-            self.control += (Ping(payload),)
+            self._tell(Ping(payload))
         elif opcode == PONG:
-            self.control += (Pong(payload),)
+            self._tell(Pong(payload))
         elif opcode == CLOSE:
             self._close(payload)
         else:
@@ -262,7 +267,7 @@ class FrameReader:
             self._fail(CloseCode.INVALID_DATA, "the reason of a close is UTF-8")
             return
         self._closed = True
-        self.control += (Close(code),)
+        self._tell(Close(code))
 
     def _fail(self, code: CloseCode, reason: str) -> None:
         self._closed = True

@@ -126,7 +126,7 @@ class FastWebSocket(HardenedWebSocket):
             user.received(messages, len(data))
         else:
             self._pay(messages, len(data))
-        if reader.control or reader.failure is not None:
+        if reader.control is not None or reader.failure is not None:
             self._answer()
 
     def take(self, data: bytes) -> None:
@@ -147,8 +147,8 @@ class FastWebSocket(HardenedWebSocket):
     def _answer(self) -> None:
         """Answer what was no message."""
         user, reader = self._user, self._reader
-        if reader.control and user is not None:
-            control, reader.control = reader.control, ()
+        if reader.control is not None and user is not None:
+            control, reader.control = reader.control, None
             for event in control:
                 if self.transport.is_closing():
                     break

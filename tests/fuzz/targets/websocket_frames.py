@@ -41,7 +41,7 @@ def _ours(pieces: list[bytes]) -> Said:
     reader, texts, control = FrameReader(MESSAGE_BYTES_MAX), list[object](), list[object]()
     for piece in pieces:
         texts += reader.feed(piece)
-    for event in reader.control:
+    for event in reader.control or ():
         match event:
             case Ping(payload):
                 control.append(("ping", payload))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import getrefcount
+
 import pytest
 
 from relay.broker.memory import DURABILITY, MemoryLog, MemoryMailbox, new_epoch
@@ -39,6 +41,19 @@ def test_a_dropped_log_takes_no_memory() -> None:
     log.drop("s")
     log.drop("s")
     assert len(log) == 0
+
+
+def test_nor_do_its_entries_where_somebody_still_watches() -> None:
+    """A device that does not read watches until it is let go."""
+    log = MemoryLog()
+    log.create(META)
+    entry = Entry(1, EntryKind.CHUNK, NOW, "a", 0)
+    alone = getrefcount(entry)
+    log.append("s", 1, 1, [entry], [])
+    stop = log.watch("s", lambda: None)
+    log.drop("s")
+    assert getrefcount(entry) == alone
+    stop()
 
 
 def test_an_append_of_held_chunks_alone_wakes_nobody() -> None:

@@ -352,10 +352,14 @@ async def test_a_log_that_went_back_is_made_whole_by_a_bot_that_sends_again(
     await bot.say(stream, Chunk(TEXTS[3], 3))
     await settle_down()
     assert resume(bot, stream) == [1, 2, 3]
+    await far.advance(1.0)
     await bot.chunks(stream, TEXTS, 1, 2, 3)
     await bot.end(stream, TEXTS)
     await reader.read_all()
     assert (reader.sequences, reader.end.outcome) == ([0, 1, 2, 3], "completed")
+    # What has come anew was acknowledged then: the log has lost what it was said of before.
+    points = [point[:3] for point in (await far.row(stream)).timeline if isinstance(point, list)]
+    assert points == [[0, 0.0, 0.0], *([sequence, 1000.0, 1000.0] for sequence in (1, 2, 3))]
 
 
 async def test_deadlines_are_those_of_the_log(far: World, far_log: DelayedLog) -> None:
