@@ -27,6 +27,9 @@ BUSY_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 10.0
 """How long PostgreSQL may take for a statement; asyncpg by itself waits for ever."""
 
+PAGES_KIB: Final = 512
+"""What a connection keeps of SQLite's file; by default four times as much."""
+
 CONNECTIONS_MAX: Final = 15
 """How many connections to PostgreSQL one relay opens at most; its own default serves 97 in all."""
 
@@ -223,6 +226,9 @@ def _sqlite_connected(
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
     _use_wal(connection)
     cursor.execute("PRAGMA synchronous=NORMAL")
+    # Each connection has a cache of its own, and loses it with each write of another one: the
+    # kernel has the file's pages anyway.
+    cursor.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
     # What is deleted is overwritten with zeros, not only forgotten.
     cursor.execute("PRAGMA secure_delete=ON")
     cursor.close()

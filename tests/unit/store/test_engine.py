@@ -9,7 +9,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from relay.errors import StoreError
 from relay.store import engine
-from relay.store.engine import Database, database_errors, database_url, is_outage
+from relay.store.engine import (
+    PAGES_KIB,
+    Database,
+    database_errors,
+    database_url,
+    is_outage,
+)
 from relay.store.models import AdminToken, moment
 
 
@@ -24,9 +30,14 @@ async def test_a_sqlite_file_is_opened_in_wal_mode(database: Database) -> None:
         connection = await session.connection()
         pragmas = {
             name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
-            for name in ("journal_mode", "synchronous", "busy_timeout")
+            for name in ("journal_mode", "synchronous", "busy_timeout", "cache_size")
         }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 1, "busy_timeout": 5000}
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 1,
+        "busy_timeout": 5000,
+        "cache_size": -PAGES_KIB,
+    }
 
 
 async def test_a_writer_holds_the_lock_from_its_first_moment(
