@@ -37,12 +37,14 @@ def from_outside(pid: int) -> dict[str, float]:
     """Return memory (MB), descriptors by their kind, size of the database (MB), CPU seconds.
 
     Memory is what the relay alone has, resident or swapped out (`RssAnon` and `VmSwap` in proc(5)).
-    The pages of the program's files are not in it: the kernel drops them and reads them again as
-    it sees fit, by some ten megabytes within half an hour.
+    The pages of the program's files are not in it: the kernel may drop them and read them again as
+    it sees fit. Raises `KeyError` where the kernel does not tell it: to take that for nothing would
+    make every relay flat.
     """
     folder = Path(f"/proc/{pid}")
     lines = map(str.split, (folder / "status").read_text().splitlines())
-    own_kb = sum(int(line[1]) for line in lines if line and line[0] in {"RssAnon:", "VmSwap:"})
+    told = {line[0]: line[1] for line in lines if len(line) > 1}
+    own_kb = sum(int(told[name]) for name in ("RssAnon:", "VmSwap:"))
     sockets, files, others, size = 0, 0, 0, {}
     for link in (folder / "fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed meanwhile

@@ -10,7 +10,7 @@ from relay.node.stream import NodeStream
 
 EXPIRED_MAX = 10_000
 """How many expired streams are remembered at most, to answer 410 instead of 404; half of them at
-least. Of each the hash of its id: the ids themselves would take three times the memory."""
+least. Of each the hash of its id: the ids themselves would take more than twice the memory."""
 
 
 class Registry:

@@ -226,8 +226,7 @@ def _sqlite_connected(
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
     _use_wal(connection)
     cursor.execute("PRAGMA synchronous=NORMAL")
-    # Each connection has a cache of its own, and loses it with each write of another one: the
-    # kernel has the file's pages anyway.
+    # Each connection has a cache of its own; the kernel has the file's pages for all of them.
     cursor.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
     # What is deleted is overwritten with zeros, not only forgotten.
     cursor.execute("PRAGMA secure_delete=ON")

@@ -27,8 +27,8 @@ PORTION_BYTES = 4_096
 frames that are as small as they can be, each of which costs less here than by ASGI."""
 
 TURN_S = 0.0003
-"""After how long no further portion of a socket is decoded before the others have their turn: they
-wait for half a millisecond at most. A millisecond doubled everybody's p99 under a flood."""
+"""After how long no further portion of a socket is decoded before the others have their turn. They
+wait for so long and for one portion more."""
 
 
 class SocketUser(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from random import Random
 from xml.etree import ElementTree as ET
@@ -12,6 +13,7 @@ from bench.soak.__main__ import CONNECTED, KEPT, PANELS, Options, limits, read_o
 from bench.soak.__main__ import soak as run_soak
 from bench.soak.chart import draw_soak
 from bench.soak.judge import Sample
+from bench.soak.look import from_outside
 from bench.soak.wish import KINDS, Wish, draw_wish, is_whole, order_fault, read_wish
 
 
@@ -29,6 +31,17 @@ async def test_a_crowd_comes_and_everything_it_opened_is_closed_again(
     told = report(found, options)
     for name in (*(limit.name for limit in limits(2.0)), *CONNECTED, *KEPT):
         assert f"| {name} |" in told
+
+
+def test_memory_is_what_a_process_has_for_itself() -> None:
+    """What it takes is seen, and what it gives back."""
+    before = from_outside(os.getpid())["memory MB"]
+    block = bytearray(b"x") * (64 << 20)
+    assert len(block) == 64 << 20
+    taken = from_outside(os.getpid())["memory MB"]
+    del block
+    assert taken - before == pytest.approx(64, abs=8)
+    assert from_outside(os.getpid())["memory MB"] - before == pytest.approx(0, abs=8)
 
 
 def test_the_defaults_are_those_of_the_page() -> None:
