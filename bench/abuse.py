@@ -28,9 +28,11 @@ from bench import runner
 from bench.__main__ import QUIET, ROOT, machine
 from bench.arguments import above_zero, count
 from bench.attackers import FLOODS, Attack, Tally, raise_limit
+from bench.contestants import take_cores
 from bench.figures import figures
 from bench.hop import spec_of
 from bench.load import Result, Spec, Stream, identifier_of, open_stream, send_all
+from bench.stamped import connect_stamped
 from relay.demo.relay_process import RelayProcess, relay_process
 
 READY_S: Final = 60.0
@@ -152,7 +154,7 @@ async def stream_through(spec: Spec) -> Result:
 
     async def open_one(number: int) -> Stream:
         async with gate:
-            return await open_stream(spec, number)
+            return await open_stream(spec, number, connect_stamped)
 
     async with asyncio.timeout(OPEN_S):
         streams = await asyncio.gather(*map(open_one, range(len(spec.tokens))))
@@ -226,7 +228,9 @@ async def main(options: Options) -> int:
     raise_limit(8 * 1024)
     bots = options.streams + max(options.idle, 16)
     print(f"{machine()}\nload average {os.getloadavg()[0]:.2f}", flush=True)
+    cores = take_cores()
     async with relay_process(QUIET, bots=bots) as relay:
+        os.sched_setaffinity(0, {cores.load})
         outcome = await measure(options, relay)
     print("", *outcome.lines(), sep="\n")
     return 1 if outcome.broken else 0

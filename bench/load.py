@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -119,7 +119,17 @@ def identifier_of(spec: Spec) -> str:
     return '{"channel":"BotChannel"' + (',"protocol":2}' if spec.protocol > 1 else "}")
 
 
-async def open_stream(spec: Spec, number: int) -> Stream:
+async def connect_device(host: str, port: int) -> DeviceSocket:
+    """Connect a device. Raises `OSError` where nobody listens."""
+    _, device = await asyncio.get_running_loop().create_connection(DeviceSocket, host, port)
+    return device
+
+
+async def open_stream(
+    spec: Spec,
+    number: int,
+    connect: Callable[[str, int], Awaitable[DeviceSocket]] = connect_device,
+) -> Stream:
     """Connect a bot and a device, and let the device ask."""
     host, _, port = spec.base.removeprefix("http://").partition(":")
     loop = asyncio.get_running_loop()
@@ -127,7 +137,7 @@ async def open_stream(spec: Spec, number: int) -> Stream:
     _, bot = await loop.create_connection(
         lambda: BotSocket(is_websocket=is_websocket), host, int(port)
     )
-    _, device = await loop.create_connection(DeviceSocket, host, int(port))
+    device = await connect(host, int(port))
     stream = Stream(number, bot, device, str(number))
     if not is_websocket:
         bot.write(b"bot %d\n" % number)

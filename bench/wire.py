@@ -138,7 +138,10 @@ class DeviceSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        now = time.monotonic()
+        self.take(data, time.monotonic())
+
+    def take(self, data: bytes, now: float) -> None:
+        """Note what came at this time."""
         self.bytes_read += len(data)
         if not self.begun.done():
             self.begun.set_result(None)

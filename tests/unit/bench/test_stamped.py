@@ -1,0 +1,54 @@
+"""A device whose kernel notes when what it received came."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+
+import pytest
+
+from bench.stamped import connect_stamped
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux stamps, others do not")
+
+
+async def test_what_is_read_late_has_come_in_time() -> None:
+    """A reader that was busy for long is not what the server is blamed for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        device = await connect_stamped(*listener.getsockname())
+        peer, _ = listener.accept()
+        with peer:
+            before = time.monotonic()
+            peer.sendall(b"#000007")
+            sent = time.monotonic()
+            # Busy, and nothing can be read meanwhile.
+            while time.monotonic() < sent + 0.25:
+                pass
+            await device.begun
+            assert before - 0.01 <= device.read_at[7] <= sent + 0.01
+            device.write(b"question")
+            assert peer.recv(64) == b"question"
+        await device.closed
+        device.close()
+
+
+async def test_a_device_that_hangs_up_may_do_so_twice() -> None:
+    """As at the end of a turn that was cut short; a server that resets is one that closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        device = await connect_stamped(*listener.getsockname())
+        peer, _ = listener.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.close()
+        await device.closed
+        device.close()
+        device.close()
+
+
+async def test_where_nobody_listens_is_an_error() -> None:
+    """And the socket is closed: warnings are errors here."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.wait_for(connect_stamped(*address), 5.0)
