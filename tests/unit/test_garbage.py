@@ -5,7 +5,7 @@ import sys
 from itertools import pairwise
 
 from relay.clock import ManualClock
-from relay.garbage import SEARCH_EVERY_S, SEARCH_SHARE, FullSearches
+from relay.garbage import BLOCK_S, SEARCH_EVERY_S, SEARCH_SHARE, FullSearches
 from tests.support.node import Timers
 
 
@@ -65,22 +65,45 @@ def test_everything_is_searched_once_a_minute() -> None:
     assert searched == [100.0 + turn * SEARCH_EVERY_S for turn in (1, 2, 3)]
 
 
-def test_searches_that_take_long_come_seldom() -> None:
-    """A quarter of a second stops every stream: then the next one comes after eight minutes."""
+def crowded(blocks: int, took_s: float, minutes: int) -> list[float]:
+    """Return when a relay searches that has so much memory, and takes so long for it."""
     clock = ManualClock(0.0)
     timers = Timers(clock)
     searched: list[float] = []
+    allocated = [500_000]
 
     def search() -> None:
         searched.append(clock.now())
-        clock.advance(0.25)
+        clock.advance(took_s)
 
-    searches = FullSearches(call_later=timers, monotonic=clock.now, search=search)
+    searches = FullSearches(
+        call_later=timers, monotonic=clock.now, blocks=lambda: allocated[0], search=search
+    )
     searches.start()
-    for _ in range(3):
-        assert timers.fire_next(until=10_000.0)
-    first, *others = (round(later - earlier) for earlier, later in pairwise([0.0, *searched]))
-    assert (first, others) == (SEARCH_EVERY_S, [0.25 / SEARCH_SHARE] * 2)
+    allocated[0] += blocks
+    while clock.now() < minutes * 60.0:
+        assert timers.fire_next(until=clock.now() + 61.0)
+    return searched
+
+
+def test_a_search_that_would_take_long_comes_seldom_also_the_first() -> None:
+    """A quarter of a second stops every stream: it comes after eight minutes, and each eight."""
+    searched = crowded(round(0.25 / BLOCK_S), 0.25, 30)
+    since = [later - earlier for earlier, later in pairwise([0.0, *searched])]
+    assert len(since) == 3
+    assert all(0.25 / SEARCH_SHARE <= each <= 0.25 / SEARCH_SHARE + 61.0 for each in since)
+
+
+def test_a_search_that_took_longer_than_was_thought_is_the_last_for_long() -> None:
+    """Ten times as long as on the machine that the figure is from, so ten times as seldom."""
+    first, second = crowded(100_000, 0.3, 15)
+    assert first == SEARCH_EVERY_S
+    assert 600.0 <= second - first <= 661.0
+
+
+def test_a_search_that_took_long_for_nothing_is_not_held_against_the_next() -> None:
+    """A machine that stood still for a moment says nothing about a search."""
+    assert len(crowded(0, 0.02, 10)) == 10
 
 
 def test_searches_that_are_stopped_come_no_more() -> None:
