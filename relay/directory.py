@@ -19,11 +19,11 @@ class StoreDirectory:
 
     What was looked up is believed until somebody writes: this relay, and on SQLite anybody. On a
     server others write unseen. There it is believed for `for_s` seconds at most, and a key that
-    was revoked or narrowed only until the next look at what is in use: for that, this is a
-    `Holder` of the keys. The tokens of bots are looked up each time: a bot connects once.
+    was revoked or narrowed, or a token that was replaced, only until the next look at what is in
+    use: for that, this is a `Holder` of both.
     """
 
-    __slots__ = ("_bots", "_keys", "_store")
+    __slots__ = ("_bots", "_keys", "_store", "_tokens")
 
     def __init__(self, store: Store, *, for_s: float, now: Callable[[], float]) -> None:
         def version() -> tuple[int, ...]:
@@ -32,10 +32,11 @@ class StoreDirectory:
         self._store = store
         self._keys: Remembered[KeyIdentity] = Remembered(for_s=for_s, now=now, version=version)
         self._bots: Remembered[BotIdentity] = Remembered(for_s=for_s, now=now, version=version)
+        self._tokens: Remembered[BotIdentity] = Remembered(for_s=for_s, now=now, version=version)
 
     async def bot_by_token(self, token: str) -> BotIdentity | None:
         """See `Directory.bot_by_token`."""
-        return _bot(await self._store.bot_by_token(token))
+        return await self._tokens.get(fingerprint(token).hash, partial(self._find_token, token))
 
     async def bot_by_user(self, user_id: str) -> BotIdentity | None:
         """See `Directory.bot_by_user`."""
@@ -52,9 +53,9 @@ class StoreDirectory:
         """See `Holder.keys_in_use`."""
         return {key.key_id for key in self._keys.values()}
 
-    def bots_in_use(self) -> Iterable[BotCredential]:
-        """See `Holder.bots_in_use`. No token of a bot is remembered."""
-        return ()
+    def bots_in_use(self) -> frozenset[BotCredential]:
+        """See `Holder.bots_in_use`."""
+        return frozenset(BotCredential(bot.bot_id, bot.credential) for bot in self._tokens.values())
 
     def enforce(self, findings: Findings) -> None:
         """See `Holder.enforce`. Where one key is not what it was, all are looked up anew."""
@@ -63,6 +64,11 @@ class StoreDirectory:
             for key in self._keys.values()
         ):
             self._keys.forget()
+        if not findings.void_bots.isdisjoint(self.bots_in_use()):
+            self._tokens.forget()
+
+    async def _find_token(self, token: str) -> BotIdentity | None:
+        return _bot(await self._store.bot_by_token(token))
 
     async def _find_bot(self, user_id: str) -> BotIdentity | None:
         return _bot(await self._store.bot_by_user(user_id))

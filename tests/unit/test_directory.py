@@ -81,7 +81,7 @@ async def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     directory = StoreDirectory(store, for_s=2.0, now=clock.now)
     revocations = Revocations(store, [directory], every_s=2.0, now=clock.now)
     office = Office(directory, store, elsewhere, clock, revocations, [])
-    by_key, by_user = store.access_key_by_key, store.bot_by_user
+    by_key, by_user, by_token = store.access_key_by_key, store.bot_by_user, store.bot_by_token
 
     async def counted_by_key(_store: Store, key: str) -> AccessKey | None:
         office.asked.append("key")
@@ -91,7 +91,12 @@ async def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         office.asked.append("user")
         return await by_user(user_id)
 
+    async def counted_by_token(_store: Store, token: str) -> Bot | None:
+        office.asked.append("token")
+        return await by_token(token)
+
     monkeypatch.setattr(Store, "access_key_by_key", counted_by_key)
+    monkeypatch.setattr(Store, "bot_by_token", counted_by_token)
     monkeypatch.setattr(Store, "bot_by_user", counted_by_user)
     yield office
     await elsewhere.close()
@@ -99,18 +104,20 @@ async def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def test_many_asks_are_one_look_at_the_database(office: Office) -> None:
-    """At the key and at the user's bot; nothing that is kept is the key itself."""
+    """At the key, the user's bot and the token; nothing that is kept is a secret itself."""
     for _ in range(50):
         key = await office.directory.access_key(KEY)
         bot = await office.directory.bot_by_user("U1")
         assert (key and key.name, bot and bot.name) == ("glasses", "one")
-    assert office.asked == ["key", "user"]
+        assert await office.directory.bot_by_token(TOKEN) == bot
+    assert office.asked == ["key", "user", "token"]
     assert KEY not in repr(vars_of(office.directory))
+    assert TOKEN not in repr(vars_of(office.directory))
 
 
 def vars_of(directory: StoreDirectory) -> list[object]:
     """What a directory holds, as far as it is its own."""
-    kept = (directory._keys, directory._bots)  # noqa: SLF001 - nobody else may see it
+    kept = directory._keys, directory._bots, directory._tokens  # noqa: SLF001 - nobody else may
     return [one._entries for one in kept]  # noqa: SLF001 - as above
 
 
@@ -159,6 +166,35 @@ async def test_a_key_that_is_revoked_elsewhere_goes_with_the_next_look(
     await office.elsewhere.revoke_access_key("glasses")
     await office.revocations.check()
     assert await office.directory.access_key(KEY) is None
+
+
+async def test_a_token_that_is_replaced_here_opens_nothing_more(office: Office) -> None:
+    """Though it was remembered; the new one does at once."""
+    bot = await office.directory.bot_by_token(TOKEN)
+    assert bot is not None
+    found = await office.store.bot(bot.bot_id)
+    assert found is not None
+    await office.store.replace_bot_token(found, "bt_new")
+    assert await office.directory.bot_by_token(TOKEN) is None
+    renewed = await office.directory.bot_by_token("bt_new")
+    assert renewed is not None
+    assert renewed.credential != bot.credential
+
+
+async def test_a_token_that_is_replaced_elsewhere_goes_with_the_next_look(
+    office: Office, unseen: None
+) -> None:
+    """The same look that ends its sockets. One that is as it was stays remembered."""
+    bot = await office.directory.bot_by_token(TOKEN)
+    assert bot is not None
+    await office.revocations.check()
+    assert await office.directory.bot_by_token(TOKEN) == bot
+    assert office.asked == ["token"]
+    found = await office.elsewhere.bot(bot.bot_id)
+    assert found is not None
+    await office.elsewhere.replace_bot_token(found, "bt_new")
+    await office.revocations.check()
+    assert await office.directory.bot_by_token(TOKEN) is None
 
 
 async def test_a_key_that_is_narrowed_elsewhere_is_so_with_the_next_look(
