@@ -60,6 +60,8 @@ class HardenedHttp(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _refusal: Refusal | None = None
+    _trickle = b""
+    """What came of a head behind that which h11 has."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected: from now on it has so long to say what it wants."""
@@ -104,10 +106,18 @@ class HardenedHttp(H11Protocol):
         self._portions.feed(data)
 
     def _take(self, data: bytes) -> None:
-        if self.conn.their_state is h11.IDLE and self._too_large(data):
-            message = f"the request line and headers exceed {HEAD_BYTES_MAX} bytes"
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, LimitReached.code, message)
-            return
+        if self.conn.their_state is h11.IDLE:
+            waiting, _ = self.conn.trailing_data
+            data, self._trickle = self._trickle + data, b""
+            head, _, _ = (waiting + data).partition(_END_OF_HEAD)
+            if len(head) > HEAD_BYTES_MAX:
+                message = f"the request line and headers exceed {HEAD_BYTES_MAX} bytes"
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, LimitReached.code, message)
+                return
+            if waiting and b"\n" not in data:
+                # No line has ended, so nothing has; h11 would read all of the head again.
+                self._trickle = data
+                return
         super().data_received(data)
         if self._chunks.body_chunks > BODY_CHUNKS_MAX:
             self._cut_body()
@@ -137,11 +147,6 @@ class HardenedHttp(H11Protocol):
         """Let go of what knows this connection, and return what it sent and nobody took."""
         self.app = self.config.loaded_app
         return self._portions.close()
-
-    def _too_large(self, data: bytes) -> bool:
-        waiting, _ = self.conn.trailing_data
-        head, _, _ = (waiting + data).partition(_END_OF_HEAD)
-        return len(head) > HEAD_BYTES_MAX
 
     def _await_head(self) -> None:
         if self._deadline is None and not self.transport.is_closing():

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
+import h11
 import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
@@ -102,6 +103,41 @@ async def test_a_connection_that_says_nothing_is_closed_with_a_word(stage: Stage
     stage.expire()
     assert stage.refusal() == (b"HTTP/1.1 408 Request Timeout", "bad_request")
     assert stage.wire.closed
+
+
+async def test_a_head_that_trickles_in_is_read_line_by_line(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte wakes us up; the parser would read all of the head again each time."""
+    fed: list[bytes] = []
+    feed = h11.Connection.receive_data
+
+    def counted(parser: h11.Connection, data: bytes) -> None:
+        fed.append(data)
+        feed(parser, data)
+
+    monkeypatch.setattr(h11.Connection, "receive_data", counted)
+    slow = b"X-Slow: " + b"s" * 100 + b"\r\n"
+    stage.say(REQUEST)
+    for byte in slow:
+        stage.say(bytes((byte,)))
+    assert b"".join(fed) == REQUEST + slow
+    assert len(fed) == 2
+    for byte in b"\r\n":
+        stage.say(bytes((byte,)))
+    await stage.answered()
+    assert stage.wire.written.startswith(b"HTTP/1.1 204")
+
+
+async def test_a_line_that_trickles_in_without_an_end_is_refused(stage: Stage) -> None:
+    """Where the head is as long as it may be, and not before."""
+    stage.say(REQUEST)
+    stage.say(b"X-Long: ")
+    for _ in range(HEAD_BYTES_MAX - len(REQUEST) - len(b"X-Long: ")):
+        stage.say(b"x")
+    assert not stage.wire.written
+    stage.say(b"x")
+    assert stage.refusal()[0].startswith(b"HTTP/1.1 431")
 
 
 async def test_connections_that_came_together_are_not_cut_in_one_moment() -> None:
