@@ -32,6 +32,7 @@ from relay.web.channels import Channels
 from relay.web.connection import Connection, holder_of, names_of
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import socket_in
+from relay.web.hardened.portions import others_first
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from relay.wire import cable
 
@@ -93,6 +94,7 @@ class CableEndpoint:
             caller = await self._authenticate(scope)
         except StoreError:
             caller, farewell = None, cable.disconnect("unavailable", reconnect=True)
+        await others_first()
         if caller is not None:
             # Before the upgrade: a client that is answered 429 knows to wait, however old it is.
             refusal = permit.claim(holder_of(caller), self._clock.now())

@@ -20,6 +20,16 @@ TURN_S: Final = 0.0001
 """How long one connection decodes before the others have their turn."""
 
 
+async def others_first() -> None:
+    """Let everybody else read and write: a handshake is as much work as some twenty chunks.
+
+    In the first pass of the event loop they read, and what they have to write is written behind
+    this in the second.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 class Portions:
     """What one connection has sent, as far as its protocol has not taken it yet.
 

@@ -12,7 +12,7 @@ from websockets.frames import Frame
 
 from relay.limits.bucket import Bucket
 from relay.web.hardened.config import door_of
-from relay.web.hardened.portions import Portions
+from relay.web.hardened.portions import Portions, others_first
 
 PINGS_PER_S = 10.0
 """Clients ping every 10 to 60 s. So few unread pongs take no memory to speak of."""
@@ -38,6 +38,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         app = self.app
 
         async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+            await others_first()
             await app(scope, receive, send)
             if self.initial_response is not None:
                 # Else uvicorn logs an error for each that was refused (0.54).
