@@ -88,13 +88,15 @@ class Socket(Protocol):
 class FastWebSocket(HardenedWebSocket):
     """See `Socket`."""
 
-    __slots__ = ("_is_open", "_loop", "_reader", "_unpaid", "_user", "is_full", "out")
+    __slots__ = ("_is_open", "_loop", "_pongs", "_reader", "_unpaid", "_user", "is_full", "out")
 
     _reader: FrameReader
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The upgrade has begun."""
         self._user: SocketUser | None = None
+        self._pongs: list[bytes] = []
+        """Not written yet."""
         self._unpaid = 0
         """Bytes that were read, and no message told of."""
         self.is_full = False
@@ -163,8 +165,7 @@ class FastWebSocket(HardenedWebSocket):
                 pass
             case Ping(payload):
                 if self.may_ping():
-                    # By `conn`: where another ping is one too many, its last words come behind.
-                    self.conn.send_pong(payload)
+                    self._pongs.append(frames.frame(frames.PONG, payload))
             case Pong(payload):
                 self.handle_pong(Frame(Opcode.PONG, payload))
             case Binary(size):
@@ -177,8 +178,9 @@ class FastWebSocket(HardenedWebSocket):
 
     def _write_pongs(self) -> None:
         """Those for pings that came together at once: 50 writes would take a millisecond."""
-        if pongs := self.conn.data_to_send():
-            self.transport.write(b"".join(pongs))
+        if self._pongs:
+            self.transport.write(b"".join(self._pongs))
+            self._pongs.clear()
 
     def _end(self, last: bytes) -> None:
         self.stop_keepalive()
@@ -213,6 +215,7 @@ class FastWebSocket(HardenedWebSocket):
 
     def handle_parser_exception(self) -> None:
         """The peer is told why, and is gone."""
+        self._write_pongs()
         super().handle_parser_exception()
         self._part()
 
