@@ -45,6 +45,7 @@ AGAIN_S: Final = 0.25
 """How soon whoever was cut is back: on average, as nobody's clocks agree."""
 
 NICE: Final = 19
+"""They share a core with the generator, which has to send in time."""
 
 IDENTIFIER: Final = r"{\"channel\":\"BotChannel\",\"protocol\":2}"
 
@@ -249,7 +250,6 @@ def main() -> None:
     """Read an `Attack` from the first line of stdin, attack until it ends, print the `Tally`."""
     attack = msgspec.json.decode(sys.stdin.buffer.readline(), type=Attack)
     raise_limit(attack.connections + 1024)
-    # They share a core with the generator, which has to send in time.
     os.nice(NICE)
     gc.freeze()
     print(msgspec.json.encode(asyncio.run(_until_stdin_ends(attack))).decode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from relay.web.hardened import portions as portions_module
-from relay.web.hardened.portions import PORTION_BYTES, Portions
+from relay.web.hardened.portions import PORTION_BYTES, Portions, others_first
 
 READ = bytes(range(256)) * 1024
 """As much as one read of a socket brings."""
@@ -140,3 +140,22 @@ async def test_a_connection_that_closes_is_not_read_on() -> None:
     dropped.drop()
     await turns(3)
     assert other.taken == READ[:PORTION_BYTES]
+
+
+async def test_what_others_read_meanwhile_is_written_before_one_goes_on() -> None:
+    """What a read leads to is written in the pass behind it, as `Passes` has it."""
+    done: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        done.append("read")
+        loop.call_soon(done.append, "written")
+
+    async def go_on() -> None:
+        await others_first()
+        done.append("went on")
+
+    going = asyncio.create_task(go_on())
+    loop.call_soon(read)
+    await going
+    assert done == ["read", "written", "went on"]
