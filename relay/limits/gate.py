@@ -2,6 +2,7 @@
 
     permit = gate.admit(Kind.ASK, address, now)       Refusal: 429, or 503 if it is the relay's own
     permit.claim(("access_key_id", 7), now)           Refusal: 429
+    gate.resting(("bot_id", 3), now)                  Refusal: not yet, it flooded
     ...
     permit.release()                                  however it ended
 
@@ -11,7 +12,7 @@ An address is counted before its credential is looked at, for that costs a look 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from relay.limits.address import Proxies, network_of
 from relay.limits.allowance import Allowance
@@ -20,6 +21,10 @@ from relay.limits.budget import Budget
 from relay.limits.notices import Count, Notices, count_nothing
 from relay.limits.refusal import Kind, Limit, Refusal, refuse_for
 from relay.limits.tally import Tally
+
+FLOOD_REST_S: Final = 5.0
+"""How long whoever was cut for a flood waits for the next handshake. It is less than clients wait
+for an answer, and a flood that lasts a millisecond is one in five seconds then."""
 
 Holder = tuple[Literal["bot_id", "access_key_id"], int]
 """Whose credential it is: a bot's, or the access key."""
@@ -68,6 +73,8 @@ class Gate:
             "access_key_id": (Tally(allowance.connections_per_key), Limit.CONNECTIONS_PER_KEY),
             "bot_id": (Tally(allowance.connections_per_bot), Limit.CONNECTIONS_PER_BOT),
         }
+        self._rests_until: dict[Holder, float] = {}
+        """One for each bot and key at most, and they are known."""
         self._requests = _buckets(allowance.requests_per_address)
         self._asks = _buckets(allowance.asks_per_key)
         self._messages = (
@@ -117,6 +124,26 @@ class Gate:
         if not permit.take(tally, number):
             return self._refuse(Refusal(limit), kind, names, now)
         return None
+
+    def flooded(self, holder: Holder, now: float) -> None:
+        """Take note that a connection of this bot or access key was cut for a flood."""
+        self._rests_until[holder] = now + FLOOD_REST_S
+
+    def resting(self, holder: Holder, now: float) -> Refusal | None:
+        """Say how long a handshake is to wait where a connection was just cut for a flood.
+
+        To make a connection takes the relay longer than to see that it floods, so a flood that
+        came back at once would cost more than what it sends.
+        """
+        until = self._rests_until.get(holder)
+        if until is None:
+            return None
+        if until <= now:
+            del self._rests_until[holder]
+            return None
+        refusal = refuse_for(Limit.COMMANDS_PER_CONNECTION, until - now)
+        self._notices.slowed(refusal.limit, Kind.SOCKET, {holder[0]: holder[1]}, now)
+        return refusal
 
     def budget(self, holder: Holder, address: str, now: float) -> Budget:
         """Return what a new WebSocket of this caller may say."""

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from relay.clock import Clock
 from relay.errors import StoreError
 from relay.limits.allowance import Allowance
-from relay.limits.gate import Gate, Permit
+from relay.limits.gate import Gate, Holder, Permit
 from relay.limits.refusal import Kind, Refusal
 from relay.logs import get_logger
 from relay.web.admission import client_address, refuse_upgrade
@@ -33,6 +33,7 @@ from relay.web.connection import Connection, holder_of, names_of
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import socket_in
 from relay.web.hardened.portions import others_first
+from relay.web.hardened.websocket import has_flooded
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from relay.wire import cable
 
@@ -97,7 +98,7 @@ class CableEndpoint:
         await others_first()
         if caller is not None:
             # Before the upgrade: a client that is answered 429 knows to wait, however old it is.
-            refusal = permit.claim(holder_of(caller), self._clock.now())
+            refusal = await self._refusal(permit, holder_of(caller), receive)
             if refusal is not None:
                 await refuse_upgrade(refusal.error(), send)
                 return
@@ -121,7 +122,28 @@ class CableEndpoint:
                     await serve_socket(socket, connection, outbox, names, self._passes)
         finally:
             heartbeat.stop()
+            if has_flooded(scope):
+                self._gate.flooded(holder_of(caller), self._clock.now())
             await connection.close()
+
+    async def _refusal(self, permit: Permit, holder: Holder, receive: Receive) -> Refusal | None:
+        """Return why a caller may not come in; where its last connection was a flood, let it wait.
+
+        An answer would bring a flood back at once. Whoever says something meanwhile, or leaves,
+        gets it all the same.
+        """
+        refusal = permit.claim(holder, self._clock.now())
+        if refusal is not None:
+            return refusal
+        refusal = self._gate.resting(holder, self._clock.now())
+        if refusal is None:
+            return None
+        try:
+            async with asyncio.timeout(refusal.retry_after_s):
+                await receive()
+        except TimeoutError:
+            return None
+        return refusal
 
     async def _authenticate(self, scope: Scope) -> Caller | None:
         """Find out who calls, as wire.md 1.1 orders it: a wrong value never falls through."""

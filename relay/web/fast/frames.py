@@ -96,6 +96,8 @@ class Failure:
 
     code: CloseCode
     reason: str
+    is_flood: bool = False
+    """Whether it was nothing but too many frames."""
 
 
 class FrameReader:
@@ -218,7 +220,7 @@ class FrameReader:
         self._fragments.append(payload)
         # An empty one costs something as well: a flood of them must have an end, too.
         if len(self._fragments) > self._fragments_max + 1:
-            self._fail(CloseCode.TOO_BIG, "too many fragments")
+            self._fail(CloseCode.TOO_BIG, "too many fragments", is_flood=True)
             return
         if self._fragments_size > self._max:
             self._fail(CloseCode.TOO_BIG, f"a message has at most {self._max} bytes")
@@ -246,7 +248,7 @@ class FrameReader:
         if not final or len(payload) > CONTROL_BYTES_MAX:
             self._fail(CloseCode.PROTOCOL_ERROR, "a control frame is short and whole")
         elif len(self.control or ()) >= CONTROLS_MAX:
-            self._fail(CloseCode.POLICY, "rate_limited")
+            self._fail(CloseCode.POLICY, "rate_limited", is_flood=True)
         elif opcode == PING:
             self._tell(Ping(payload))
         elif opcode == PONG:
@@ -269,9 +271,9 @@ class FrameReader:
         self._closed = True
         self._tell(Close(code))
 
-    def _fail(self, code: CloseCode, reason: str) -> None:
+    def _fail(self, code: CloseCode, reason: str, *, is_flood: bool = False) -> None:
         self._closed = True
-        self.failure = Failure(code, reason)
+        self.failure = Failure(code, reason, is_flood)
 
 
 def text(message: str) -> bytes:

@@ -157,6 +157,8 @@ class FastWebSocket(HardenedWebSocket):
                 self._control(user, event)
             self._write_pongs()
         if reader.failure is not None and not self.close_sent:
+            if reader.failure.is_flood:
+                self._note_flood()
             self._refuse(frames.close(reader.failure.code, reader.failure.reason))
 
     def _control(self, user: SocketUser, event: Control) -> None:

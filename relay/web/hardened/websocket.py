@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final, cast
 
 from starlette.types import Receive, Scope, Send
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.http11 import Request
 
 from relay.limits.bucket import Bucket
 from relay.web.hardened.config import door_of
@@ -24,14 +26,36 @@ AFTER_CLOSE_BYTES_MAX = 524_288
 """What is read of a peer that we have closed, while we wait for its answer. A bot may have so much
 on its way; above it nothing more is read."""
 
+CONDUCT: Final = "relay.conduct"
+"""Where a scope's `extensions` have how the peer behaves."""
+
 CLOSE_NO_TEXT, CLOSE_POLICY, CLOSE_TOO_LARGE = 1007, 1008, 1009
+
+
+class Conduct:
+    """How the peer of a WebSocket behaves. It outlives the connection, for whoever served it."""
+
+    __slots__ = ("flooded",)
+
+    def __init__(self) -> None:
+        self.flooded = False
+        """Whether it was cut for what it sent before anybody could read it."""
+
+
+def has_flooded(scope: Scope) -> bool:
+    """Whether the peer of this scope's WebSocket was cut for a flood; False by another server."""
+    conduct = (scope.get("extensions") or {}).get(CONDUCT)
+    return isinstance(conduct, Conduct) and conduct.flooded
 
 
 class HardenedWebSocket(WebSocketsSansIOProtocol):
     """uvicorn's, with what follows."""
 
     # uvicorn's own are too many for anything but a dictionary in each instance; these are quicker.
-    __slots__ = ("_early", "_fragments", "_heard_at", "_pings", "_portions", "_said_after_close")
+    __slots__ = (
+        *("_conduct", "_early", "_fragments", "_heard_at", "_pings", "_portions"),
+        "_said_after_close",
+    )
 
     async def run_asgi(self) -> None:
         """Run the application, and take a handshake that it answered over HTTP as complete."""
@@ -55,6 +79,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         self._fragments = 0
         self._said_after_close = 0
         self._early = b""
+        self._conduct = Conduct()
         super().connection_made(transport)
         self._portions = Portions(
             self.loop, self.transport, self.take, lambda: not self.read_paused
@@ -69,6 +94,13 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         # It waits for bytes, and knows `conn`, which knows it.
         self.conn.parser.close()
+
+    def handle_connect(self, event: Request) -> None:
+        """Make the handshake; whoever serves the peer may ask later how it behaved."""
+        super().handle_connect(event)
+        scope = cast("Scope | None", getattr(self, "scope", None))
+        if scope is not None:
+            scope["extensions"][CONDUCT] = self._conduct
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, in portions; behind our own close not much of it."""
@@ -130,6 +162,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         if self._fragments > FRAGMENTS_MAX:
             self.frames = []
             if not self.close_sent:
+                self._note_flood()
                 self._fail(CLOSE_TOO_LARGE, "too many fragments")
             return
         super().handle_cont(event)
@@ -166,10 +199,14 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         super().keepalive_timeout()
 
     def _cut(self) -> None:
+        self._note_flood()
+        self._fail(CLOSE_POLICY, "rate_limited")
+
+    def _note_flood(self) -> None:
+        self._conduct.flooded = True
         door = door_of(self.config)
         if door is not None and self.client is not None:
             door.flooded(self.client[0], self.loop.time())
-        self._fail(CLOSE_POLICY, "rate_limited")
 
     def _fail(self, code: int, reason: str) -> None:
         self.conn.fail(code, reason)

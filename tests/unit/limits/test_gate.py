@@ -180,3 +180,28 @@ def test_the_defaults_slow_no_load_that_the_relay_is_made_for() -> None:
         assert all(budget.charge(25, 25 * size, n / 100) == 0.0 for n in range(20 * 100))
     one = gate.budget(("bot_id", 100), HERE, 0.0)
     assert all(one.charge(50, 50 * size, n * 0.035) == 0.0 for n in range(2_000))
+
+
+def test_whoever_flooded_rests_and_nobody_else() -> None:
+    """For five seconds, told in whole ones; operators hear of it once, and it is over by itself."""
+    gate = Gate(Allowance())
+    gate.flooded(BOT, 10.0)
+    with capture_logs() as logged:
+        assert gate.resting(BOT, 11.5) == Refusal(Limit.COMMANDS_PER_CONNECTION, 4)
+        assert gate.resting(BOT, 14.9) == Refusal(Limit.COMMANDS_PER_CONNECTION, 1)
+    assert [(line["event"], line["bot_id"]) for line in logged] == [("caller_slowed", 7)]
+    assert gate.resting(KEY, 11.5) is None
+    assert gate.resting(BOT, 15.0) is None
+    assert gate.resting(BOT, 11.5) is None, "forgotten"
+
+
+def test_a_flood_while_one_rests_makes_it_rest_anew_and_no_longer() -> None:
+    """Sixteen connections that flood at once are one mistake."""
+    gate = Gate(Allowance())
+    for _ in range(16):
+        gate.flooded(BOT, 10.0)
+    gate.flooded(BOT, 12.0)
+    with capture_logs():
+        refusal = gate.resting(BOT, 12.0)
+    assert refusal == Refusal(Limit.COMMANDS_PER_CONNECTION, 5)
+    assert gate.resting(BOT, 17.0) is None

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import cast
 
 import pytest
 from starlette.types import Message, Scope
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection
 
 from relay.clock import ManualClock, SystemClock
+from relay.limits import gate as gate_module
+from relay.limits.allowance import Allowance
+from relay.limits.gate import Gate, Permit
+from relay.limits.refusal import Kind
+from relay.node.node import Node
 from relay.web import outbox as outbox_module
 from relay.web.cable import CableEndpoint, Heartbeat
 from relay.web.callers import Callers
 from relay.web.channels import Channels
 from relay.web.outbox import Outbox
 from relay.wire.jsontext import JsonValue
-from tests.unit.web.fakes import Served, eventually, serving
+from tests.unit.web.fakes import FakeDirectory, Served, eventually, serving
+
+SCOPE: Scope = {
+    "type": "websocket",
+    "path": "/cable",
+    "query_string": b"sdk_token=token-1",
+    "headers": [],
+    "subprotocols": [],
+}
+"""A bot's handshake."""
 
 REFUSED = {"type": "disconnect", "reason": "unauthorized", "reconnect": False}
 
@@ -239,15 +255,8 @@ async def test_a_bot_that_never_reads_is_let_go_and_goes_offline(
         ping_seconds=30.0,
         callers=Callers(),
     )
-    scope: Scope = {
-        "type": "websocket",
-        "path": "/cable",
-        "query_string": b"sdk_token=token-1",
-        "headers": [],
-        "subprotocols": [],
-    }
     async with asyncio.timeout(5):
-        serving_it = asyncio.create_task(endpoint(scope, receive, send))
+        serving_it = asyncio.create_task(endpoint(SCOPE, receive, send))
         await eventually(lambda: len(written) == 4)
         for _ in range(6):
             await web.trigger(message=[{"role": "user", "type": "text", "text": "y" * 100_000}])
@@ -287,3 +296,66 @@ async def test_a_newer_connection_of_a_bot_closes_the_older_for_good(web: Served
 def abort(socket: ClientConnection) -> None:
     """Cut a connection without a close frame."""
     socket.transport.abort()
+
+
+UPGRADE = (
+    b"GET /cable?sdk_token=token-1 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("fast_path", ["on", "off"])
+async def test_whoever_was_cut_for_a_flood_waits_for_its_next_welcome(
+    fast_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is slowed down, needs to know nothing of it, and no other bot notices.
+
+    To make a connection costs more than to see that it floods, so a flood must not come back at
+    once.
+    """
+    monkeypatch.setattr(gate_module, "FLOOD_REST_S", 0.5)
+    async with serving(fast_path=fast_path) as web, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(UPGRADE)
+        await reader.readuntil(b"welcome")
+        writer.write(bytes([0x89, 0x80, 0, 0, 0, 0]) * 300)
+        assert b"rate_limited" in await reader.read()
+        writer.close()
+        for token, waits in (("token-2", 0), ("token-1", 1)):
+            with capture_logs() as logged:
+                async with web.cable(f"?sdk_token={token}") as cable:
+                    assert await cable.frame() == {"type": "welcome"}
+            assert [line["event"] for line in logged].count("caller_slowed") == waits
+
+
+async def test_who_leaves_while_it_waits_is_not_let_in_and_keeps_no_place() -> None:
+    """It is refused with the time that is left, in case it still hears it."""
+    gate = Gate(Allowance(connections_per_bot=1))
+    clock = ManualClock(100.0)
+    directory = FakeDirectory()
+    incoming: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.disconnect"}]
+    written: list[Message] = []
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        written.append(message)
+
+    endpoint = CableEndpoint(
+        channels=Channels(cast("Node", None), directory, clock),
+        directory=directory,
+        clock=clock,
+        allowed_origins=(),
+        ping_seconds=30.0,
+        callers=Callers(),
+        gate=gate,
+    )
+    gate.flooded(("bot_id", 1), clock.now() - 2)
+    await endpoint(SCOPE, receive, send)
+    assert [message.get("status") for message in written] == [429, None]
+    assert (b"retry-after", b"3") in written[0]["headers"]
+    permit = gate.admit(Kind.SOCKET, "", clock.now())
+    assert isinstance(permit, Permit)
+    assert permit.claim(("bot_id", 1), clock.now()) is None

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.web.hardened.http import BODY_CHUNKS_MAX
-from relay.web.hardened.websocket import FRAGMENTS_MAX
+from relay.web.hardened.websocket import FRAGMENTS_MAX, has_flooded
 from tests.unit.web.ways import Way
 
 TIMEOUT_S = 10.0
@@ -40,11 +40,15 @@ class App:
     def __init__(self, way: Way) -> None:
         self.messages: list[str] = []
         self.body = b""
+        self.scope: Scope = {}
+        self.gone = asyncio.Event()
         self._way = way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
+            self.scope = scope
             await self._way.listen_to(scope, receive, send, self.messages.extend)
+            self.gone.set()
             return
         more = True
         while more:
@@ -98,10 +102,31 @@ def close_of(answered: bytes) -> tuple[int, str]:
 async def test_a_flood_of_the_smallest_frames_has_an_end(
     way: Way, hello: bytes, piece: bytes, close: tuple[int, str]
 ) -> None:
-    """Of whatever kind: the connection is closed, with a code that says why."""
-    async with serving(way) as port:
+    """Of whatever kind: the connection is closed, with a code that says why.
+
+    And the application may know, behind it: whoever floods may be slow to be let in again.
+    """
+    app = App(way)
+    async with serving(way, app) as port:
         answered = await send_and_read(port, UPGRADE, hello + piece * (FRAGMENTS_MAX + 1))
         assert close_of(answered) == close
+        await app.gone.wait()
+        assert has_flooded(app.scope)
+
+
+@ALL_WAYS
+@pytest.mark.parametrize(
+    "rest",
+    [frame(8, b"\x03\xe8"), frame(1, b"\xff"), frame(3), b"".join([frame(9)] * 20) + frame(8)],
+    ids=["a close", "no text", "a reserved opcode", "some pings"],
+)
+async def test_any_other_end_is_no_flood(way: Way, rest: bytes) -> None:
+    """A client that says goodbye, or is broken, comes back as it likes."""
+    app = App(way)
+    async with serving(way, app) as port:
+        await send_and_read(port, UPGRADE, rest)
+        await app.gone.wait()
+        assert not has_flooded(app.scope)
 
 
 @ALL_WAYS
