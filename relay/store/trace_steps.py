@@ -7,7 +7,7 @@ them whoever else wants to write gets the lock, and chunks get the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -29,7 +29,9 @@ STEP_BYTES_MAX: Final = 4 * 1024 * 1024
 """How much one step is at most. A single row may be more, and is then a step of its own."""
 
 FETCH_ROWS_MAX: Final = 25
-"""How many whole rows are taken from the driver at once: more would hold the event loop up."""
+FETCH_BYTES_MAX: Final = 256 * 1024
+"""How many whole rows are taken from the driver at once, and are in memory at once: more would hold
+the event loop up, and leave holes in the heap between what lives longer."""
 
 PAUSE_S: Final = 0.02
 """What others who want to write are given between two steps. SQLite's waiters look again
@@ -46,7 +48,15 @@ async def breathe() -> None:
 async def steps(
     database: Database, wanted: Sequence[ColumnElement[bool]], *, newest_first: bool
 ) -> AsyncIterator[list[int]]:
-    """Yield the numbers of all rows that are wanted, by age, each once and a step at a time.
+    """Yield the numbers of all rows that are wanted, by age, each once and a step at a time."""
+    async for step in _sized_steps(database, wanted, newest_first=newest_first):
+        yield [number for number, _ in step]
+
+
+async def _sized_steps(
+    database: Database, wanted: Sequence[ColumnElement[bool]], *, newest_first: bool
+) -> AsyncIterator[list[tuple[int, int]]]:
+    """Yield numbers and bytes of rows.
 
     Only keys and sizes are read here, which all lie in one index where nothing else is asked for.
     """
@@ -65,7 +75,7 @@ async def steps(
         if not (taken := rows[: max(1, fitting)]):
             return
         place = Place(taken[-1].created_at, taken[-1].id)
-        yield [row.id for row in taken]
+        yield [(row.id, row.size_bytes) for row in taken]
         if len(taken) == len(rows) < STEP_ROWS_MAX:
             return
 
@@ -73,21 +83,34 @@ async def steps(
 async def export(
     database: Database, wanted: Sequence[ColumnElement[bool]]
 ) -> AsyncIterator[list[TraceRow]]:
-    """Yield the rows that are wanted, newest first."""
-    order = sorting(TraceOrder.CREATED, descending=True)
-    async for numbers in steps(database, wanted, newest_first=True):
-        rows: list[TraceRow] = []
-        for start in range(0, len(numbers), FETCH_ROWS_MAX):
-            some = numbers[start : start + FETCH_ROWS_MAX]
-            query = select(StreamTrace).where(NUMBER.in_(some)).order_by(*order)
+    """Yield the rows that are wanted, newest first, a fetch at a time."""
+    async for step in _sized_steps(database, wanted, newest_first=True):
+        for numbers in _fetches(step):
             async with database.read() as session:
-                records = (await session.exec(query)).all()
-            for record in records:
-                rows.append(from_columns(record))
-                # Decoding a timeline takes its time, and chunks share this event loop.
-                await asyncio.sleep(0)
-        if rows:
-            yield rows
+                # In order below: SQLite would copy whole rows to sort them.
+                records = (await session.exec(select(StreamTrace).where(NUMBER.in_(numbers)))).all()
+            by_number = {record.id: record for record in records}
+            rows: list[TraceRow] = []
+            for number in numbers:
+                if number in by_number:
+                    rows.append(from_columns(by_number[number]))
+                    # Decoding a timeline takes its time, and chunks share this event loop.
+                    await asyncio.sleep(0)
+            if rows:
+                yield rows
+
+
+def _fetches(step: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    numbers: list[int] = []
+    total = 0
+    for number, size in step:
+        if numbers and (len(numbers) == FETCH_ROWS_MAX or total + size > FETCH_BYTES_MAX):
+            yield numbers
+            numbers, total = [], 0
+        numbers.append(number)
+        total += size
+    if numbers:
+        yield numbers
 
 
 async def delete(

@@ -37,11 +37,24 @@ async def test_an_export_holds_few_texts_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bounded in bytes: 500 long answers would be gigabytes."""
-    monkeypatch.setattr(trace_steps, "STEP_BYTES_MAX", 10_000)
-    rows = [trace_row(n, sdk_content="x" * 4000) for n in range(5)]
+    monkeypatch.setattr(trace_steps, "FETCH_BYTES_MAX", 10_000)
+    sizes = [20, 4000, 12_000, 20, 20, 20, 2000]
+    rows = [trace_row(n, sdk_content="x" * size) for n, size in enumerate(sizes)]
     await traces.upsert_batch(database, rows, now=NOW)
     found = [some async for some in export(database, [])]
-    assert [len(some) for some in found] == [1, 1, 1, 1, 1]
+    assert [len(some) for some in found] == [4, 1, 2]
+    assert [row for some in found for row in some] == rows[::-1]
+
+
+async def test_an_export_fetches_so_many_rows_at_once_and_no_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small they are; a step of keys is fetched in several portions."""
+    monkeypatch.setattr(trace_steps, "FETCH_ROWS_MAX", 2)
+    rows = [trace_row(n) for n in range(5)]
+    await traces.upsert_batch(database, rows, now=NOW)
+    found = [some async for some in export(database, [])]
+    assert [len(some) for some in found] == [2, 2, 1]
     assert [row for some in found for row in some] == rows[::-1]
 
 
