@@ -47,6 +47,8 @@ class Callers:
 
     def enforce(self, findings: Findings) -> None:
         """See `Holder.enforce`. A bot is told not to come back with what it has."""
+        if not findings.void_bots and None not in findings.keys.values():
+            return
         for outbox, who in tuple(self._open.items()):
             if not outbox.closing and _is_void(who, findings):
                 _logger.info("connection_revoked", **names_of(who))

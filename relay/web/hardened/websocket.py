@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import random
 from typing import Final, cast
 
 from starlette.types import Receive, Scope, Send
@@ -188,6 +189,12 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
             self._cut()
             return False
         return True
+
+    def start_keepalive(self) -> None:
+        """Ping from now on. Peers that came together are not all asked in the same moment."""
+        if self.ping_interval:
+            first_s = self.ping_interval * (0.5 + 0.5 * random())  # noqa: S311 - no secret
+            self.ping_timer = self.loop.call_later(first_s, self.send_keepalive_ping)
 
     def keepalive_timeout(self) -> None:
         """Let go who does not answer, but not who is slowed down: its pong waits to be read."""

@@ -143,3 +143,26 @@ async def test_it_looks_again_and_again_until_it_is_stopped() -> None:
 def test_a_credential_is_not_printed() -> None:
     """It is the hash of a token."""
     assert "canary" not in repr(BotCredential(1, "canary"))
+
+
+def test_credentials_are_told_apart_by_both_of_their_parts() -> None:
+    """A bot whose token was replaced has another one."""
+    assert BotCredential(1, "a") == BotCredential(1, "a")
+    assert len({BotCredential(1, "a"), BotCredential(1, "b"), BotCredential(2, "a")}) == 3
+
+
+async def test_others_have_their_turn_between_the_parts_of_a_check() -> None:
+    """With thousands connected each part takes a while, and chunks share the event loop."""
+    holders = [FakeHolder({number}) for number in range(3)]
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    await watch(FakeStore(), *holders).check()
+    counting.cancel()
+    assert turns >= 6, "behind each that is asked, and behind each that is told"

@@ -77,15 +77,37 @@ async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read
             await asyncio.sleep(0.001)
 
 
-@BOTH_WAYS
-async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead(way: Way) -> None:
-    """Its pong lies behind what was not read yet; one that is silent is let go as ever."""
+def protocol_of(way: Way) -> HardenedWebSocket:
+    """A protocol as the relay's server makes it."""
     config = way.config(patient(way))
     make: Callable[..., asyncio.Protocol] | None = config.ws_protocol_class
     assert make is not None
     protocol = make(config, ServerState(), {}, asyncio.get_running_loop())
     assert isinstance(protocol, HardenedWebSocket)
+    return protocol
+
+
+@BOTH_WAYS
+async def test_peers_that_came_together_are_not_asked_in_one_moment(way: Way) -> None:
+    """A thousand pings and their pongs in the same second delay every stream."""
+    first_s = []
+    now = asyncio.get_running_loop().time()
+    interval_s = protocol_of(way).ping_interval or 0.0
+    for _ in range(100):
+        protocol = protocol_of(way)
+        protocol.start_keepalive()
+        assert protocol.ping_timer is not None
+        first_s.append(protocol.ping_timer.when() - now)
+        protocol.stop_keepalive()
+    assert max(first_s) - min(first_s) > 0.3 * interval_s
+    assert 0.4 * interval_s < min(first_s) < max(first_s) < 1.2 * interval_s
+
+
+@BOTH_WAYS
+async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead(way: Way) -> None:
+    """Its pong lies behind what was not read yet; one that is silent is let go as ever."""
     wire = Wire()
+    protocol = protocol_of(way)
     protocol.connection_made(wire)
     closed = []
     for paused, silent_s in ((True, 10.0), (False, 0.0), (False, 10.0)):
