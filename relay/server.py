@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from relay.app import FAREWELL_S, Relay, open_relay
-from relay.garbage import FullSearches, collect_seldom
+from relay.garbage import FullSearches, NewSearches, collect_seldom
 from relay.limits.door import Door
 from relay.logs import configure
 from relay.process import keep_memory_together
@@ -73,7 +73,10 @@ async def _serve(
     settings: Settings, listener: socket.socket, ready: Callable[[socket.socket], None]
 ) -> None:
     loop = asyncio.get_running_loop()
-    searches = FullSearches(call_later=loop.call_later, monotonic=time.monotonic)
+    searches = (
+        NewSearches(call_later=loop.call_later),
+        FullSearches(call_later=loop.call_later, monotonic=time.monotonic),
+    )
     try:
         async with open_relay(settings) as relay, _metrics_served(relay, settings):
             fast = settings.fast_path == "on"
@@ -84,7 +87,8 @@ async def _serve(
                 await asyncio.sleep(0.005)
             if server.started:
                 collect_seldom()
-                searches.start()
+                for search in searches:
+                    search.start()
                 ready(listener)
                 await _until_told_to_stop(serving)
                 for accepting in server.servers:
@@ -93,7 +97,8 @@ async def _serve(
             server.should_exit = True
             await serving
     finally:
-        searches.stop()
+        for search in searches:
+            search.stop()
         listener.close()
 
 

@@ -4,8 +4,17 @@ import subprocess
 import sys
 from itertools import pairwise
 
+import pytest
+
 from relay.clock import ManualClock
-from relay.garbage import BLOCK_S, SEARCH_EVERY_S, SEARCH_SHARE, FullSearches
+from relay.garbage import (
+    BLOCK_S,
+    NEW_EVERY_S,
+    SEARCH_EVERY_S,
+    SEARCH_SHARE,
+    FullSearches,
+    NewSearches,
+)
 from tests.support.node import Timers
 
 
@@ -113,6 +122,47 @@ def test_searches_that_are_stopped_come_no_more() -> None:
     searches.stop()
     timers.advance(10 * SEARCH_EVERY_S)
     assert (searched, timers.armed) == ([], [])
+
+
+def test_what_is_new_is_searched_again_and_again_until_it_is_stopped() -> None:
+    """However much it is: it would be more, the later."""
+    clock = ManualClock(100.0)
+    timers = Timers(clock)
+    searched: list[float] = []
+    searches = NewSearches(call_later=timers, search=lambda: searched.append(clock.now()))
+    searches.start()
+    timers.advance(0.35)
+    assert searched == pytest.approx([100.0 + turn * NEW_EVERY_S for turn in (1, 2, 3)])
+    searches.stop()
+    searches.stop()
+    timers.advance(1.0)
+    assert (len(searched), timers.armed) == (3, [])
+
+
+def test_a_ring_that_is_new_is_freed_by_a_search_and_one_of_the_start_is_not_looked_at() -> None:
+    """Also where by the thresholds nothing would be due for long."""
+    program = """
+import gc, weakref
+from relay.clock import ManualClock
+from relay.garbage import NewSearches, collect_seldom
+from tests.support.node import Timers
+
+class Ring:
+    def __init__(self):
+        self.me = self
+
+collect_seldom()
+known = weakref.ref(Ring())
+print(known() is not None)
+timers = Timers(ManualClock())
+NewSearches(call_later=timers).start()
+timers.advance(0.1)
+print(known() is None, len(gc.get_objects(0)) < 1_000)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["True", "True", "True"]
 
 
 def test_a_ring_that_has_grown_old_is_freed_by_a_search() -> None:
