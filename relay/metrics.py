@@ -7,7 +7,7 @@ an id or anything that a user or a bot said: each has a fixed, small set of valu
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -230,10 +230,16 @@ class _Histogram:
         self._sum = 0.0
 
     def observe(self, values: Iterable[float]) -> None:
-        for given in values:
-            value = max(0.0, given)  # a clock that was set back must not make a sum shrink
-            self._counts[bisect_left(self._bounds, value)] += 1
-            self._sum += value
+        # A stream's values come together, and each bound is looked up in them, not each of them.
+        ordered = sorted(values)
+        before = 0
+        for bucket, bound in enumerate(self._bounds):
+            within = bisect_right(ordered, bound)
+            self._counts[bucket] += within - before
+            before = within
+        self._counts[-1] += len(ordered) - before
+        # A clock that was set back must not make a sum shrink.
+        self._sum += sum(ordered[bisect_right(ordered, 0.0) :])
 
     def family(self, definition: Definition) -> Metric:
         names = [*(f"{bound:g}" for bound in self._bounds), "+Inf"]

@@ -109,6 +109,7 @@ async def test_a_store_that_is_away_changes_nothing_and_is_logged_once() -> None
 async def test_a_query_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many bots are asked about in steps, and each is found."""
     monkeypatch.setattr(module, "ASKED_MAX", 2)
+    monkeypatch.setattr(module, "STEP_PAUSE_S", 0.0)
     bots = {BotCredential(number, "x") for number in range(5)}
     store = FakeStore({1: EVERYTHING}, dict.fromkeys(range(4), "x"))
     holder = FakeHolder({1}, bots)
