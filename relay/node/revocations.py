@@ -130,7 +130,7 @@ class Revocations:
         if not keys and not bots:
             return
         try:
-            standing = await self._ask(sorted(keys), sorted({bot.bot_id for bot in bots}))
+            scopes, void = await self._ask(sorted(keys), sorted(bots))
         except StoreError as error:
             if not self._blind:
                 self._logger.warning("revocations_unknown", reason=str(error))
@@ -139,27 +139,30 @@ class Revocations:
         if self._blind:
             self._blind = False
             self._logger.info("revocations_known_again")
-        findings = Findings(
-            asked_at,
-            {key: standing.keys.get(key) for key in keys},
-            frozenset(bot for bot in bots if standing.bots.get(bot.bot_id) != bot.credential),
-        )
+        findings = Findings(asked_at, {key: scopes.get(key) for key in keys}, frozenset(void))
         for holder in self._holders:
             holder.enforce(findings)
             await asyncio.sleep(0)
 
-    async def _ask(self, keys: Sequence[int], bots: Sequence[int]) -> Standing:
-        """Ask in bounded steps; nearly always it is one."""
-        valid: dict[int, Scope] = {}
-        known: dict[int, str] = {}
+    async def _ask(
+        self, keys: Sequence[int], bots: Sequence[BotCredential]
+    ) -> tuple[dict[int, Scope], list[BotCredential]]:
+        """Return the scopes of the keys that are valid, and the bots' credentials that are not.
+
+        In bounded steps; nearly always it is one.
+        """
+        scopes: dict[int, Scope] = {}
+        void: list[BotCredential] = []
         for at in range(0, max(len(keys), len(bots)), ASKED_MAX):
             if at:
                 await asyncio.sleep(STEP_PAUSE_S)
-            until = at + ASKED_MAX
-            standing = await self._store.standing(keys[at:until], bots[at:until])
-            valid.update(standing.keys)
-            known.update(standing.bots)
-        return Standing(valid, known)
+            some = bots[at : at + ASKED_MAX]
+            standing = await self._store.standing(
+                keys[at : at + ASKED_MAX], list(dict.fromkeys(bot.bot_id for bot in some))
+            )
+            scopes.update(standing.keys)
+            void += [bot for bot in some if standing.bots.get(bot.bot_id) != bot.credential]
+        return scopes, void
 
     async def _run(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import assert_never
@@ -23,19 +24,28 @@ class Callers:
     anew with every subscription.
     """
 
-    __slots__ = ("_open",)
+    __slots__ = ("_bots", "_open")
 
     def __init__(self) -> None:
         self._open: dict[Outbox, BotIdentity | KeyIdentity] = {}
+        self._bots: Counter[BotCredential] = Counter()
+        """How many sockets each has: a look at thousands of them must not take long."""
 
     @contextmanager
     def enter(self, caller: BotIdentity | KeyIdentity, outbox: Outbox) -> Iterator[None]:
         """Hold a socket for as long as the block lasts."""
         self._open[outbox] = caller
+        credential = _credential(caller) if isinstance(caller, BotIdentity) else None
+        if credential is not None:
+            self._bots[credential] += 1
         try:
             yield
         finally:
             del self._open[outbox]
+            if credential is not None:
+                self._bots[credential] -= 1
+                if not self._bots[credential]:
+                    del self._bots[credential]
 
     def keys_in_use(self) -> Iterable[int]:
         """See `Holder.keys_in_use`."""
@@ -43,7 +53,7 @@ class Callers:
 
     def bots_in_use(self) -> Iterable[BotCredential]:
         """See `Holder.bots_in_use`."""
-        return {_credential(who) for who in self._open.values() if isinstance(who, BotIdentity)}
+        return self._bots.keys()
 
     def enforce(self, findings: Findings) -> None:
         """See `Holder.enforce`. A bot is told not to come back with what it has."""

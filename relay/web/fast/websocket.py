@@ -266,6 +266,8 @@ class FastWebSocket(HardenedWebSocket):
         self._is_open = not self.close_sent
         if self.disconnected:
             user.lost()
+        else:
+            self.take_early()
 
     def close(self) -> None:
         """See `Socket.close`."""
@@ -296,7 +298,7 @@ class FastWebSocket(HardenedWebSocket):
 
     @property
     def has_frames(self) -> bool:
-        """Whether something came before the handshake was over, or a part of something."""
+        """Whether the library has something of what was sent, or a part of something."""
         begun = self.frames or self.conn.reader.buffer or self._portions.waiting
         return bool(begun) or not self.queue.empty()
 
@@ -304,7 +306,7 @@ class FastWebSocket(HardenedWebSocket):
 def socket_in(scope: Scope) -> FastWebSocket | None:
     """Return the socket that a scope offers, None where the server has no fast path.
 
-    None as well where frames came before the handshake was over: ASGI has them.
+    None as well where frames were read by the library: ASGI has them.
     """
     found = (scope.get("extensions") or {}).get(EXTENSION)
     return found if isinstance(found, FastWebSocket) and not found.has_frames else None

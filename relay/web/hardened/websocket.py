@@ -126,7 +126,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         super().data_received(data)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send; behind the answer to the handshake, take what came too early.
+        """Send.
 
         Raises:
             ClientDisconnected: the connection is being closed. uvicorn calls that a mistake of the
@@ -135,6 +135,9 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent and self.initial_response is None:
             raise ClientDisconnected
         await super().send(message)
+
+    def take_early(self) -> None:
+        """Take what came before the handshake was answered, now that somebody wants it."""
         if self._early and self.handshake_complete:
             early, self._early = self._early, b""
             self.transport.resume_reading()
@@ -142,6 +145,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
 
     async def receive(self) -> ASGIReceiveEvent:
         """Return the next message; what was read already comes before what is read now."""
+        self.take_early()
         message = await super().receive()
         if not self.read_paused:
             self._portions.go_on()

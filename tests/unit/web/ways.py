@@ -1,7 +1,6 @@
 """The ways from a socket to an application: each has to be as hard as the others.
 
-The third is what the fast path does with a socket that nobody claims, as where frames came before
-the handshake was over: the same class, and ASGI.
+The third is what the fast path does with a socket that nobody claims: the same class, and ASGI.
 """
 
 from __future__ import annotations

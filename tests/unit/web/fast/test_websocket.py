@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from relay.limits.allowance import Allowance
@@ -102,7 +102,7 @@ class Stage:
 
     def __init__(self, door: Door | None = None) -> None:
         self.wire, self.user, self.end = Wire(), User(), asyncio.Event()
-        self.heard: list[Message] = []
+        self.claims = True
         self.offered: list[FastWebSocket | None] = []
         self.accept = asyncio.Event()
         self.accept.set()
@@ -121,9 +121,7 @@ class Stage:
         await send({"type": "websocket.accept", "headers": []})
         socket = socket_in(scope)
         self.offered.append(socket)
-        if socket is None:
-            self.heard.append(await receive())
-        else:
+        if socket is not None and self.claims:
             socket.claim(self.user)
         await self.end.wait()
 
@@ -160,34 +158,38 @@ async def test_what_comes_is_given_to_who_claimed_the_socket(stage: Stage) -> No
     stage.say(frame(TEXT, b"a") + frame(TEXT, b"b") + frame(BINARY, b"123"), long[:50], long[50:])
     assert stage.user.told == [("text", "a"), ("text", "b"), ("binary", 3), ("text", "x" * 200)]
     assert sum(stage.user.sizes) == 7 + 7 + 9 + 208
-    assert stage.heard == []
     await stage.stop()
 
 
 @pytest.mark.parametrize(
     "early",
-    [
-        frame(TEXT, b"early"),
-        frame(TEXT, b"early")[:3],
-        frame(TEXT, b"early")[:8],
-        frame(0x01, b"ear"),
-    ],
+    [*(frame(TEXT, b"early")[:size] for size in (11, 3, 8)), frame(0x01, b"ear")],
     ids=["a frame", "half a head", "half a frame", "a fragment"],
 )
-async def test_a_socket_with_something_from_before_the_handshake_is_not_offered(
+async def test_what_came_before_the_handshake_was_answered_is_for_who_claims_the_socket(
     stage: Stage, early: bytes
 ) -> None:
-    """No client may send it, but one does: what ASGI's reader has begun, it has to finish."""
+    """No client may send it, but one does. Nothing more is read before."""
     stage.accept.clear()
     stage.say(UPGRADE, early)
     await asyncio.sleep(0)
+    assert not stage.wire.is_reading()
     stage.accept.set()
     await eventually(lambda: bool(stage.offered))
-    assert stage.offered == [None]
+    assert stage.offered == [stage.protocol]
+    assert stage.wire.is_reading()
     rest = frame(TEXT, b"early")[len(early) :]
-    stage.say(frame(0x80, b"ly") if early[0] == 0x01 else rest)
-    await eventually(lambda: bool(stage.heard))
-    assert stage.heard == [{"type": "websocket.receive", "text": "early"}]
+    stage.say(frame(0x80, b"ly") if early[0] == 0x01 else rest, frame(TEXT, b"late"))
+    assert stage.user.told == [("text", "early"), ("text", "late")]
+    await stage.stop()
+
+
+async def test_a_socket_that_the_application_has_read_from_is_not_offered(stage: Stage) -> None:
+    """What the library has begun, it has to finish."""
+    stage.claims = False
+    await stage.open()
+    stage.say(frame(0x01, b"ear"))
+    assert stage.protocol.has_frames
     await stage.stop()
 
 
