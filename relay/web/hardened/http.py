@@ -62,6 +62,8 @@ class HardenedHttp(H11Protocol):
     _refusal: Refusal | None = None
     _trickle = b""
     """What came of a head behind that which h11 has."""
+    _room = 0
+    """How much more of the line that has begun may come before anybody looks at it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A peer has connected: from now on it has so long to say what it wants."""
@@ -103,9 +105,15 @@ class HardenedHttp(H11Protocol):
         if self._refusal is not None:
             self._turn_away()
             return
+        if len(data) < self._room and b"\n" not in data and not self._portions.waiting:
+            # A byte each second, from a thousand peers: that is all that is done with it.
+            self._room -= len(data)
+            self._trickle += data
+            return
         self._portions.feed(data)
 
     def _take(self, data: bytes) -> None:
+        self._room = 0
         if self.conn.their_state is h11.IDLE:
             waiting, _ = self.conn.trailing_data
             data, self._trickle = self._trickle + data, b""
@@ -117,6 +125,7 @@ class HardenedHttp(H11Protocol):
             if waiting and b"\n" not in data:
                 # No line has ended, so nothing has; h11 would read all of the head again.
                 self._trickle = data
+                self._room = HEAD_BYTES_MAX - len(head)
                 return
         super().data_received(data)
         if self._chunks.body_chunks > BODY_CHUNKS_MAX:
@@ -176,6 +185,7 @@ class HardenedHttp(H11Protocol):
 
     def _answer(self, status: HTTPStatus, body: bytes, more: str = "") -> None:
         # h11 has no request that this would be the response to.
+        self._room = 0
         self._head_is_here()
         if self.transport.is_closing():
             return
