@@ -22,15 +22,16 @@ GC_THRESHOLDS: Final = (20_000, 1_000_000, 10)
 """After so many objects more than were freed, and so on: see `gc.set_threshold`. That they are
 reached is the exception, for new objects are looked through before."""
 
-NEW_EVERY_S: Final = 0.05
+NEW_EVERY_S: Final = 0.1
 """How often what is new is searched. It is some 0.6 us for each object that has not gone by itself
-meanwhile: a quarter of a millisecond with 10 connections in that time, of 40 objects each."""
+meanwhile: half a millisecond with 20 connections in that time, of 40 objects each. What is garbage
+only later waits for a search of everything, so more often would leave more of it."""
 
 SEARCH_EVERY_S: Final = 60.0
 
-SEARCH_SHARE: Final = 1e-4
-"""At most this part of the time is spent on searching everything: what takes 6 ms has its turn
-each minute, and what takes a quarter of a second each forty. Sockets leave next to no rings."""
+SEARCH_SHARE: Final = 2.5e-4
+"""At most this part of the time is spent on searching everything: what takes 15 ms has its turn
+each minute, and what takes a quarter of a second each seventeen."""
 
 BLOCK_S: Final = 3e-7
 """What a search takes for each block of memory that was allocated since the start: 0.26 s for
@@ -72,7 +73,7 @@ def _search_new() -> int:
 
 
 class NewSearches:
-    """Searches what is new twenty times a second, so that there is never much of it.
+    """Searches what is new ten times a second, so that there is never much of it.
 
     Python searches once there are so many objects more than were freed, which is not how many are
     new: where as many come as go, that is seldom, and then it looks through all that came since.
