@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,3 +38,15 @@ def test_whoever_ends_a_measurement_ends_what_it_started(told: signal.Signals) -
         said, _ = process.communicate(timeout=30)
     assert said == "ended\n"
     assert process.returncode != 0
+
+
+def test_a_measurement_behind_a_shell_can_be_ended() -> None:
+    """A shell has it ignore Ctrl-C; SIGTERM ends it all the same."""
+    command = ["sh", "-c", f'{sys.executable} -c "$0" & echo $!; wait $!', PROGRAM]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        number = int(shell.stdout.readline())
+        assert shell.stdout.readline() == "started\n"
+        os.kill(number, signal.SIGTERM)
+        said, _ = shell.communicate(timeout=30)
+    assert said == "ended\n"
