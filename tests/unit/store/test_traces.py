@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Column
 from structlog.testing import capture_logs
 
 from relay.admin.trace_row import TraceRow
@@ -57,6 +59,21 @@ async def test_writing_a_trace_again_updates_its_row(database: Database) -> None
         row = await session.get(StreamTrace, 1)
     assert row is not None
     assert row.updated_at.timestamp() == NOW + 5
+
+
+async def test_writing_leaves_no_statement_behind(database: Database) -> None:
+    """Each would copy the table: 400 objects that know each other, for the garbage collector."""
+    await write(database, ROW)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await write(database, ROW)
+        gc.collect()
+        left = [one for one in gc.garbage if isinstance(one, Column)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
 
 
 async def test_of_two_rows_of_one_trace_in_a_batch_the_later_counts(database: Database) -> None:
