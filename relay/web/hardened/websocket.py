@@ -138,7 +138,7 @@ class HardenedWebSocket(WebSocketsSansIOProtocol):
 
     def take_early(self) -> None:
         """Take what came before the handshake was answered, now that somebody wants it."""
-        if self._early and self.handshake_complete:
+        if self._early and self.handshake_complete and not self.disconnected:
             early, self._early = self._early, b""
             self.transport.resume_reading()
             self.data_received(early)

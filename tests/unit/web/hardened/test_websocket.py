@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from unittest.mock import Mock
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -77,9 +78,9 @@ async def test_pings_that_come_too_fast_end_the_connection_though_pongs_are_read
             await asyncio.sleep(0.001)
 
 
-def protocol_of(way: Way) -> HardenedWebSocket:
+def protocol_of(way: Way, app: ASGIApp | None = None) -> HardenedWebSocket:
     """A protocol as the relay's server makes it."""
-    config = way.config(patient(way))
+    config = way.config(app or patient(way))
     make: Callable[..., asyncio.Protocol] | None = config.ws_protocol_class
     assert make is not None
     protocol = make(config, ServerState(), {}, asyncio.get_running_loop())
@@ -117,3 +118,29 @@ async def test_a_peer_that_is_slowed_down_is_not_taken_for_dead(way: Way) -> Non
         closed.append(wire.closed)
     assert closed == [False, False, True]
     protocol.connection_lost(None)
+
+
+@ALL_WAYS
+async def test_what_came_early_from_a_peer_that_is_gone_is_not_taken(way: Way) -> None:
+    """Its transport is closed, and is not to read on."""
+    accepted, lost = asyncio.Event(), asyncio.Event()
+    heard: list[Message] = []
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        accepted.set()
+        await lost.wait()
+        heard.extend([await receive()])
+
+    wire = Mock(wraps=Wire())
+    protocol = protocol_of(way, app)
+    protocol.connection_made(wire)
+    protocol.data_received(UPGRADE)
+    protocol.data_received(bytes([0x81, 0x81, 0, 0, 0, 0]) + b"a")
+    await accepted.wait()
+    protocol.connection_lost(None)
+    lost.set()
+    await asyncio.gather(*protocol.tasks)
+    assert [message["type"] for message in heard] == ["websocket.disconnect"]
+    wire.resume_reading.assert_not_called()
