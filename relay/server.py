@@ -26,7 +26,8 @@ from relay.web.answers import json_error
 from relay.web.fast.http import FastHttp
 from relay.web.fast.websocket import FastWebSocket
 from relay.web.hardened.config import HardenedConfig
-from relay.web.hardened.http import HEAD_BYTES_MAX, HardenedHttp
+from relay.web.hardened.heads import HEAD_BYTES_MAX
+from relay.web.hardened.http import HardenedHttp
 from relay.web.hardened.listener import listen
 from relay.web.hardened.websocket import HardenedWebSocket
 from relay.web.metrics import metrics_route

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from http import HTTPStatus
-from random import random
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from relay.errors import BadRequest, LimitReached
+from relay.errors import LimitReached
 from relay.limits.refusal import Refusal
 from relay.web.hardened.config import HardenedConfig, door_of
+from relay.web.hardened.heads import (
+    HEAD_BYTES_MAX,
+    answer,
+    deadline_s,
+    refuse,
+    too_large,
+    too_late,
+)
 from relay.web.hardened.listener import be_patient
 from relay.web.hardened.portions import Flow, Portions
 from relay.web.hardened.unfinished import cutting
 from relay.web.hardened.websocket import HardenedWebSocket
-
-HEAD_BYTES_MAX = 32_768
-"""A request line and its headers. Ours have some 500 bytes, those behind proxies some 4,000."""
-
-HEAD_DEADLINE_S = 5.0
-"""How long they may take to arrive."""
-
-HEAD_DEADLINE_SPREAD = 0.2
-"""And at most by how much longer."""
 
 TURNED_AWAY_S = 1.0
 """How long a connection that is one too many has to say something, and be answered. Closed before
@@ -119,8 +116,7 @@ class HardenedHttp(H11Protocol):
             data, self._trickle = self._trickle + data, b""
             head, _, _ = (waiting + data).partition(_END_OF_HEAD)
             if len(head) > HEAD_BYTES_MAX:
-                message = f"the request line and headers exceed {HEAD_BYTES_MAX} bytes"
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, LimitReached.code, message)
+                too_large(self.transport)
                 return
             if waiting and b"\n" not in data:
                 # No line has ended, so nothing has; h11 would read all of the head again.
@@ -140,7 +136,7 @@ class HardenedHttp(H11Protocol):
             self.transport.close()
             return
         message = f"the body comes in more than {BODY_CHUNKS_MAX} chunks"
-        self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, LimitReached.code, message)
+        refuse(self.transport, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, LimitReached.code, message)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """The head is here, and another protocol has the connection from now on."""
@@ -159,41 +155,16 @@ class HardenedHttp(H11Protocol):
 
     def _await_head(self) -> None:
         if self._deadline is None and not self.transport.is_closing():
-            # Connections that came together are not all cut in the same moment.
-            deadline_s = HEAD_DEADLINE_S * (1.0 + HEAD_DEADLINE_SPREAD * random())  # noqa: S311
-            self._deadline = self.loop.call_later(deadline_s, self._too_late)
+            self._deadline = self.loop.call_later(deadline_s(), too_late, self.transport)
 
     def _head_is_here(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _too_late(self) -> None:
-        self._deadline = None
-        message = f"the request line and headers took longer than {HEAD_DEADLINE_S:g} s"
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT, BadRequest.code, message)
-
     def _turn_away(self) -> None:
         assert self._refusal is not None
         assert isinstance(self.config, HardenedConfig)
-        answer = self.config.turn_away(self._refusal)
-        retry = f"Retry-After: {answer.headers['Retry-After']}\r\n"
-        self._answer(HTTPStatus(answer.status_code), bytes(answer.body), retry)
-
-    def _refuse(self, status: HTTPStatus, code: str, message: str) -> None:
-        self._answer(status, json.dumps({"error": message, "code": code}).encode())
-
-    def _answer(self, status: HTTPStatus, body: bytes, more: str = "") -> None:
-        # h11 has no request that this would be the response to.
-        self._room = 0
-        self._head_is_here()
-        if self.transport.is_closing():
-            return
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            "Content-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n"
-            f"{more}Connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+        refused = self.config.turn_away(self._refusal)
+        retry = f"Retry-After: {refused.headers['Retry-After']}\r\n"
+        answer(self.transport, HTTPStatus(refused.status_code), bytes(refused.body), retry)
