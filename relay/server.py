@@ -26,6 +26,7 @@ from relay.web.answers import json_error
 from relay.web.fast.http import FastHttp
 from relay.web.fast.websocket import FastWebSocket
 from relay.web.hardened.config import HardenedConfig
+from relay.web.hardened.doorstep import Doorstep
 from relay.web.hardened.heads import HEAD_BYTES_MAX
 from relay.web.hardened.http import HardenedHttp
 from relay.web.hardened.listener import listen
@@ -121,7 +122,7 @@ def server_config(
     config = HardenedConfig(
         app,
         lifespan="off",
-        http=FastHttp if fast else HardenedHttp,
+        http=Doorstep,
         h11_max_incomplete_event_size=2 * HEAD_BYTES_MAX,  # ours is the limit that says why
         ws=FastWebSocket if fast else HardenedWebSocket,
         ws_max_size=SUMMARY_FRAME_BYTES_MAX,
@@ -136,6 +137,7 @@ def server_config(
         reset_contextvars=True,
         timeout_graceful_shutdown=FAREWELL_S,
     )
+    config.indoors = FastHttp if fast else HardenedHttp
     config.door = door
     config.turn_away = lambda refusal: json_error(refusal.error())
     return config

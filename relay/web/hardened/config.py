@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.responses import Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from relay.limits.door import Door
 from relay.limits.refusal import Refusal
 
 
 class HardenedConfig(uvicorn.Config):
-    """Both are set once it is made: uvicorn's own has some fifty parameters."""
+    """All are set once it is made: uvicorn's own has some fifty parameters."""
+
+    indoors: type[H11Protocol]
+    """Who has a connection whose first head is whole (`relay.web.hardened.doorstep`)."""
 
     door: Door | None = None
     """Counts the connections. None: whoever wants to may connect."""

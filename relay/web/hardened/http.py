@@ -1,4 +1,8 @@
-"""HTTP/1.1 whose heads have a deadline and a limit, and whose bodies have not many chunks."""
+"""HTTP/1.1 whose heads have a deadline and a limit, and whose bodies have not many chunks.
+
+It has a connection from its first whole head on (`doorstep`): a head that it waits for is a later
+one, of a connection that was kept.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,12 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from relay.errors import LimitReached
-from relay.limits.refusal import Refusal
-from relay.web.hardened.config import HardenedConfig, door_of
-from relay.web.hardened.heads import (
-    HEAD_BYTES_MAX,
-    answer,
-    deadline_s,
-    refuse,
-    too_large,
-    too_late,
-)
+from relay.web.hardened.config import door_of
+from relay.web.hardened.heads import HEAD_BYTES_MAX, deadline_s, refuse, too_large, too_late
 from relay.web.hardened.listener import be_patient
 from relay.web.hardened.portions import Flow, Portions
 from relay.web.hardened.unfinished import cutting
 from relay.web.hardened.websocket import HardenedWebSocket
-
-TURNED_AWAY_S = 1.0
-"""How long a connection that is one too many has to say something, and be answered. Closed before
-it did, it would lose the answer with the connection."""
 
 BODY_CHUNKS_MAX = 256
 """Of one request that comes chunked: 4 KiB each, where it is as large as it may be."""
@@ -56,14 +48,13 @@ class HardenedHttp(H11Protocol):
     """uvicorn's, with what follows."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _refusal: Refusal | None = None
     _trickle = b""
     """What came of a head behind that which h11 has."""
     _room = 0
     """How much more of the line that has begun may come before anybody looks at it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A peer has connected: from now on it has so long to say what it wants."""
+        """A request is here."""
         super().connection_made(transport)
         self.app = cutting(self.app, self)
         self.conn = self._chunks = _ChunkCounter(
@@ -73,15 +64,6 @@ class HardenedHttp(H11Protocol):
             self.loop, transport, self._take, lambda: not self.flow.read_paused
         )
         self.flow = Flow(transport, self._portions)
-        door = door_of(self.config)
-        if door is not None and self.client is not None:
-            self._refusal = door.enter(transport, self.client[0], self.loop.time())
-            if self._refusal is not None:
-                if door.crowded:
-                    transport.abort()
-                    return
-                self._deadline = self.loop.call_later(TURNED_AWAY_S, self._turn_away)
-        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
@@ -99,9 +81,6 @@ class HardenedHttp(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, in portions, unless its head is too large."""
-        if self._refusal is not None:
-            self._turn_away()
-            return
         if len(data) < self._room and b"\n" not in data and not self._portions.waiting:
             # A byte each second, from a thousand peers: that is all that is done with it.
             self._room -= len(data)
@@ -161,10 +140,3 @@ class HardenedHttp(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-    def _turn_away(self) -> None:
-        assert self._refusal is not None
-        assert isinstance(self.config, HardenedConfig)
-        refused = self.config.turn_away(self._refusal)
-        retry = f"Retry-After: {refused.headers['Retry-After']}\r\n"
-        answer(self.transport, HTTPStatus(refused.status_code), bytes(refused.body), retry)

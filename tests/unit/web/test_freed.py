@@ -14,6 +14,8 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from bench.wire import PING, frame
+from relay import server
+from relay.web.hardened.doorstep import Doorstep
 from relay.web.hardened.http import HardenedHttp
 from tests.unit.web.fakes import Served, answer, eventually, serving
 from tests.unit.web.ways import Way
@@ -41,14 +43,22 @@ def test_a_connection_that_is_gone_is_freed(
     said: bytes, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it said: what is left of a flood of them would stop everybody to be found."""
-    born: list[weakref.ref[HardenedHttp]] = []
+    born: list[weakref.ref[asyncio.Protocol]] = []
     made = HardenedHttp.connection_made
 
     def noting(self: HardenedHttp, transport: asyncio.Transport) -> None:
         born.append(weakref.ref(self))
         made(self, transport)
 
+    class NotedDoorstep(Doorstep):
+        __slots__ = ("__weakref__",)
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            born.append(weakref.ref(self))
+            super().connection_made(transport)
+
     monkeypatch.setattr(HardenedHttp, "connection_made", noting)
+    monkeypatch.setattr(server, "Doorstep", NotedDoorstep)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -62,7 +72,8 @@ def test_a_connection_that_is_gone_is_freed(
                 if said.endswith(b"\r\n\r\n"):
                     await reader.readuntil(b"\r\n\r\n")
                 writer.transport.abort()
-            await eventually(lambda: bool(born) and not any(one() for one in born))
+            await eventually(lambda: len(born) >= 5 and not any(one() for one in born))
+            assert len(born) == (10 if said.endswith(b"\r\n\r\n") else 5)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(come_and_go())
