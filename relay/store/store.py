@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from sqlalchemy import text
 
@@ -186,10 +186,10 @@ class Store:
         """Return where operators keep bots and access keys; see `PeopleDesk` for `restricted`."""
         return PeopleDesk(self._database, self._clock, restricted)
 
-    async def standing(self, key_ids: Sequence[int], bot_ids: Sequence[int]) -> Standing:
-        """Say which of these access keys and bots are valid: one look at the database."""
+    async def standing(self, key_ids: Sequence[int], bots: Mapping[str, int]) -> Standing:
+        """Say which of these access keys and bots' credentials are valid: one look."""
         async with self._database.read() as session:
-            return await standing(session, key_ids, bot_ids)
+            return await standing(session, key_ids, bots)
 
     # --- bindings -------------------------------------------------------------------------
 

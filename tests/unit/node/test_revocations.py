@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -22,18 +22,18 @@ class FakeStore:
     keys: dict[int, Scope] = field(default_factory=dict)
     bots: dict[int, str] = field(default_factory=dict)
     error: Exception | None = None
-    asked: list[tuple[list[int], list[int]]] = field(default_factory=list)
+    asked: list[tuple[list[int], Mapping[str, int]]] = field(default_factory=list)
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def standing(self, key_ids: Sequence[int], bot_ids: Sequence[int]) -> Standing:
-        self.asked.append((list(key_ids), list(bot_ids)))
+    async def standing(self, key_ids: Sequence[int], bots: Mapping[str, int]) -> Standing:
+        self.asked.append((sorted(key_ids), bots))
         self.looked.set()
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
         return Standing(
             {key: self.keys[key] for key in key_ids if key in self.keys},
-            {bot: self.bots[bot] for bot in bot_ids if bot in self.bots},
+            frozenset(one for one, bot in bots.items() if self.bots.get(bot) != one),
         )
 
 
@@ -68,7 +68,7 @@ async def test_what_is_in_use_is_asked_about_and_nothing_else() -> None:
     old, same, gone = BotCredential(8, "old"), BotCredential(9, "same"), BotCredential(10, "x")
     first, second = FakeHolder({1, 4}, {old}), FakeHolder({1, 2}, {same, gone})
     await watch(store, first, second).check()
-    assert store.asked == [([1, 2, 4], [8, 9, 10])]
+    assert store.asked == [([1, 2, 4], {"old": 8, "same": 9, "x": 10})]
     expected = Findings(7.0, {1: EVERYTHING, 2: NARROW, 4: None}, frozenset({old, gone}))
     assert first.told == second.told == [expected]
 
@@ -110,12 +110,14 @@ async def test_a_query_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many bots are asked about in steps, and each is found."""
     monkeypatch.setattr(module, "ASKED_MAX", 2)
     monkeypatch.setattr(module, "STEP_PAUSE_S", 0.0)
-    bots = {BotCredential(number, "x") for number in range(5)}
-    store = FakeStore({1: EVERYTHING}, dict.fromkeys(range(4), "x"))
+    bots = {BotCredential(number, f"x{number}") for number in range(5)}
+    store = FakeStore({1: EVERYTHING}, {number: f"x{number}" for number in range(4)})
     holder = FakeHolder({1}, bots)
     await watch(store, holder).check()
-    assert store.asked == [([1], [0, 1]), ([], [2, 3]), ([], [4])]
-    assert holder.told[0].void_bots == frozenset({BotCredential(4, "x")})
+    assert [len(keys) for keys, _ in store.asked] == [1, 0, 0]
+    assert [len(some) for _, some in store.asked] == [2, 2, 1]
+    assert {bot for _, some in store.asked for bot in some.values()} == set(range(5))
+    assert holder.told[0].void_bots == frozenset({BotCredential(4, "x4")})
     assert holder.told[0].keys == {1: EVERYTHING}
 
 
