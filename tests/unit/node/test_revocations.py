@@ -11,6 +11,7 @@ from relay.admin.people import EVERYTHING, Scope
 from relay.errors import StoreError
 from relay.node import revocations as module
 from relay.node.revocations import BotCredential, Findings, Revocations, Standing
+from tests.support.turns import counted_turns
 
 NARROW = Scope(agents=frozenset({"a"}))
 
@@ -157,15 +158,6 @@ def test_credentials_are_told_apart_by_both_of_their_parts() -> None:
 async def test_others_have_their_turn_between_the_parts_of_a_check() -> None:
     """With thousands connected each part takes a while, and chunks share the event loop."""
     holders = [FakeHolder({number}) for number in range(3)]
-    turns = 0
-
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count_turns())
-    await watch(FakeStore(), *holders).check()
-    counting.cancel()
-    assert turns >= 6, "behind each that is asked, and behind each that is told"
+    async with counted_turns() as turns:
+        await watch(FakeStore(), *holders).check()
+    assert turns.count >= 6, "behind each that is asked, and behind each that is told"

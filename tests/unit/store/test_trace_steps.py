@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from relay.store.engine import Database
 from relay.store.models import StreamTrace
 from relay.store.trace_steps import delete, export, steps
 from tests.support.store import NOW, trace_row
+from tests.support.turns import counted_turns
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
@@ -61,19 +61,10 @@ async def test_an_export_fetches_so_many_rows_at_once_and_no_more(
 async def test_an_export_lets_go_of_the_event_loop(database: Database) -> None:
     """Between two rows: chunks are carried on it."""
     await traces.upsert_batch(database, [trace_row(n) for n in range(300)], now=NOW)
-    turns = 0
-
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count_turns())
-    async for _ in export(database, []):
-        pass
-    counting.cancel()
-    assert turns >= 300
+    async with counted_turns() as turns:
+        async for _ in export(database, []):
+            pass
+    assert turns.count >= 300
 
 
 async def test_rows_that_go_during_an_export_are_left_out(

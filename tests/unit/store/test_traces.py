@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import gc
 import sqlite3
 from pathlib import Path
@@ -16,6 +15,7 @@ from relay.store import trace_queries, traces
 from relay.store.engine import Database
 from relay.store.models import StreamTrace
 from tests.support.store import NOW, ROW, trace_row
+from tests.support.turns import counted_turns
 
 
 async def write(database: Database, *rows: TraceRow, now: float = NOW) -> int:
@@ -173,21 +173,14 @@ async def test_preparing_rows_gives_way_to_what_else_runs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two rows the event loop is free: chunks are carried on it."""
-    turns, turns_at_write = 0, 0
+    turns_at_write = 0
+    async with counted_turns() as turns:
 
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
+        async def no_write(_database: Database, _values: object) -> int:
+            nonlocal turns_at_write
+            turns_at_write = turns.count
+            return 0
 
-    async def no_write(_database: Database, _values: object) -> int:
-        nonlocal turns_at_write
-        turns_at_write = turns
-        return 0
-
-    monkeypatch.setattr(traces, "_write", no_write)
-    counting = asyncio.create_task(count_turns())
-    await write(database, *(trace_row(n) for n in range(200)))
-    counting.cancel()
+        monkeypatch.setattr(traces, "_write", no_write)
+        await write(database, *(trace_row(n) for n in range(200)))
     assert turns_at_write >= 200

@@ -27,6 +27,7 @@ from tests.support.openai_server import (
     text,
     usage,
 )
+from tests.support.turns import counted_turns
 
 HI = Request([{"role": "user", "content": "hi"}])
 
@@ -249,21 +250,12 @@ async def test_a_burst_is_read_without_a_pause(
 ) -> None:
     """Tokens of one write come out in one go: this is what `coalesce` stands on."""
     server.script(burst(*"abcdefgh"), finish(), DONE)
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with aclosing(completion.texts()) as texts:
         await anext(texts)
-        counting = asyncio.create_task(count())
-        for _ in "bcdefgh":
-            await anext(texts)
-        assert turns == 0
-        counting.cancel()
+        async with counted_turns() as turns:
+            for _ in "bcdefgh":
+                await anext(texts)
+            assert turns.count == 0
 
 
 async def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(
