@@ -27,6 +27,27 @@ CallLater = Callable[[float, Callable[[], None]], TimerHandle]
 """`loop.call_later`: a delay in seconds and what to call."""
 
 
+class OneTimer:
+    """Calls once, later; whoever sets it again has only the last call."""
+
+    __slots__ = ("_call_later", "_handle")
+
+    def __init__(self, call_later: CallLater) -> None:
+        self._call_later = call_later
+        self._handle: TimerHandle | None = None
+
+    def set(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call in so many seconds."""
+        self.cancel()
+        self._handle = self._call_later(delay_s, call)
+
+    def cancel(self) -> None:
+        """Do not call. Idempotent."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
 class SystemClock:
     """The Unix time at construction, advanced by the monotonic clock.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from relay.clock import CallLater, TimerHandle
+from relay.clock import CallLater, OneTimer
 from relay.process import give_memory_back
 
 GC_THRESHOLDS: Final = (20_000, 1_000_000, 10)
@@ -83,19 +83,16 @@ class NewSearches:
     def __init__(
         self, *, call_later: CallLater, search: Callable[[], object] = _search_new
     ) -> None:
-        self._call_later = call_later
+        self._timer = OneTimer(call_later)
         self._search = search
-        self._timer: TimerHandle | None = None
 
     def start(self) -> None:
         """Search from now on."""
-        self._timer = self._call_later(NEW_EVERY_S, self._due)
+        self._timer.set(NEW_EVERY_S, self._due)
 
     def stop(self) -> None:
         """Search no more. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     def _due(self) -> None:
         self._search()
@@ -122,12 +119,11 @@ class FullSearches:
         search: Callable[[], object] = gc.collect,
         give_back: Callable[[], object] = give_memory_back,
     ) -> None:
-        self._call_later = call_later
+        self._timer = OneTimer(call_later)
         self._monotonic = monotonic
         self._blocks = blocks
         self._search = search
         self._give_back = give_back
-        self._timer: TimerHandle | None = None
         self._frozen_blocks = 0
         self._block_s = BLOCK_S
         self._searched_at = 0.0
@@ -136,13 +132,11 @@ class FullSearches:
         """What is there by now is frozen; search the rest in a minute for the first time."""
         self._frozen_blocks = self._blocks()
         self._searched_at = self._monotonic()
-        self._timer = self._call_later(SEARCH_EVERY_S, self._due)
+        self._timer.set(SEARCH_EVERY_S, self._due)
 
     def stop(self) -> None:
         """Search no more. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     def _due(self) -> None:
         began = self._monotonic()
@@ -152,4 +146,4 @@ class FullSearches:
             self._give_back()
             self._searched_at = self._monotonic()
             self._block_s = max(BLOCK_S, (self._searched_at - began) / blocks)
-        self._timer = self._call_later(SEARCH_EVERY_S, self._due)
+        self._timer.set(SEARCH_EVERY_S, self._due)

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from relay.clock import CallLater, TimerHandle
+from relay.clock import CallLater, OneTimer
 
 BUILD: Final = "relay_build"
 
@@ -93,21 +93,18 @@ class LoopLag:
         monotonic: Callable[[], float],
     ) -> None:
         self._observe = observe
-        self._call_later = call_later
+        self._timer = OneTimer(call_later)
         self._monotonic = monotonic
-        self._timer: TimerHandle | None = None
         self._due = 0.0
 
     def start(self) -> None:
         """Begin to measure."""
         self._due = self._monotonic() + LAG_EVERY_S
-        self._timer = self._call_later(LAG_EVERY_S, self._called)
+        self._timer.set(LAG_EVERY_S, self._called)
 
     def stop(self) -> None:
         """Measure no more. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     def _called(self) -> None:
         self._observe(max(0.0, self._monotonic() - self._due))

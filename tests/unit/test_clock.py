@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from relay.clock import ManualClock, SystemClock
+from relay.clock import ManualClock, OneTimer, SystemClock
+from tests.support.node import Timers
 
 
 def test_a_jump_of_the_wall_clock_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,3 +39,19 @@ def test_a_manual_clock_does_not_go_back() -> None:
     """A test that would turn time back is itself wrong."""
     with pytest.raises(ValueError, match="go back"):
         ManualClock().advance(-1)
+
+
+def test_a_timer_has_only_the_last_call() -> None:
+    """And none once it was cancelled, twice too."""
+    timers, called = Timers(ManualClock()), list[str]()
+    timer = OneTimer(timers)
+    timer.cancel()
+    timer.set(1.0, lambda: called.append("first"))
+    timer.set(2.0, lambda: called.append("second"))
+    timers.advance(2.0)
+    assert called == ["second"]
+    timer.set(1.0, lambda: called.append("third"))
+    timer.cancel()
+    timer.cancel()
+    timers.advance(2.0)
+    assert called == ["second"]
