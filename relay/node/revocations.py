@@ -158,9 +158,9 @@ class Revocations:
             if at:
                 await asyncio.sleep(STEP_PAUSE_S)
             some = bots[at : at + ASKED_MAX]
-            standing = await self._store.standing(
-                keys[at : at + ASKED_MAX], {credential: bot_id for bot_id, credential in some}
-            )
+            asked = {credential: bot_id for bot_id, credential in some}
+            await asyncio.sleep(0)
+            standing = await self._store.standing(keys[at : at + ASKED_MAX], asked)
             scopes.update(standing.keys)
             if standing.void_bots:
                 void += [bot for bot in some if bot.credential in standing.void_bots]

@@ -160,4 +160,4 @@ async def test_others_have_their_turn_between_the_parts_of_a_check() -> None:
     holders = [FakeHolder({number}) for number in range(3)]
     async with counted_turns() as turns:
         await watch(FakeStore(), *holders).check()
-    assert turns.count >= 6, "behind each that is asked, and behind each that is told"
+    assert turns.count >= 8, "behind each that is asked, before and in the store, behind each told"
