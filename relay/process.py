@@ -38,9 +38,13 @@ _MALLOPT: Final = (
 
 
 class _Build(Collector):
-    def collect(self) -> Iterator[Metric]:
+    def __init__(self) -> None:
+        # Once: it is read from files.
         told = {"version": version("relay-stream"), "python": platform.python_version()}
-        yield InfoMetricFamily(BUILD, "The relay's version, and Python's.", told)
+        self._told = InfoMetricFamily(BUILD, "The relay's version, and Python's.", told)
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._told
 
 
 def keep_memory_together() -> bool:

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from relay import process
 from relay.clock import ManualClock
 from relay.process import LAG_EVERY_S, LoopLag, watch_process
 from tests.support.node import Timers
@@ -101,6 +102,16 @@ def test_the_process_tells_what_it_is() -> None:
     """The version that is installed, and nothing in the library's own registry."""
     assert f'version="{version("relay-stream")}"' in told()
     assert REGISTRY.get_sample_value("relay_build_info") is None
+
+
+def test_no_file_is_asked_again_and_again_what_the_process_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Chunks share the event loop with whoever reads the metrics."""
+    registry = CollectorRegistry()
+    watch_process(registry)
+    monkeypatch.setattr(process, "version", lambda _: pytest.fail("read again"))
+    assert b"relay_build_info{" in generate_latest(registry)
 
 
 def test_the_table_for_operators_is_what_is_told() -> None:
