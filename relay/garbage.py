@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from relay.clock import CallLater, OneTimer
-from relay.process import give_memory_back
 
 GC_THRESHOLDS: Final = (20_000, 1_000_000, 10)
 """After so many objects more than were freed, and so on: see `gc.set_threshold`. That they are
@@ -106,8 +105,7 @@ class FullSearches:
     connections must not stop every stream by it, not even once.
 
     Else garbage that was in use when it was looked at before would stay for an hour: under churn
-    some 5,000 objects a minute. Memory that is free by then goes back to the kernel. `monotonic` is
-    the clock that `call_later` goes by, in seconds.
+    some 1,000 objects a minute. `monotonic` is the clock that `call_later` goes by, in seconds.
     """
 
     def __init__(
@@ -117,13 +115,11 @@ class FullSearches:
         monotonic: Callable[[], float],
         blocks: Callable[[], int] = sys.getallocatedblocks,
         search: Callable[[], object] = gc.collect,
-        give_back: Callable[[], object] = give_memory_back,
     ) -> None:
         self._timer = OneTimer(call_later)
         self._monotonic = monotonic
         self._blocks = blocks
         self._search = search
-        self._give_back = give_back
         self._frozen_blocks = 0
         self._block_s = BLOCK_S
         self._searched_at = 0.0
@@ -143,7 +139,6 @@ class FullSearches:
         blocks = max(_BLOCKS_MIN, self._blocks() - self._frozen_blocks)
         if blocks * self._block_s <= SEARCH_SHARE * (began - self._searched_at):
             self._search()
-            self._give_back()
             self._searched_at = self._monotonic()
             self._block_s = max(BLOCK_S, (self._searched_at - began) / blocks)
         self._timer.set(SEARCH_EVERY_S, self._due)

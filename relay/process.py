@@ -27,6 +27,13 @@ LAG_EVERY_S: Final = 0.25
 """A block of this length or longer is always seen, a shorter one as often as it is long."""
 
 
+RETURN_EVERY_S: Final = 10.0
+"""How often free memory goes back to the kernel. A relay whose callers come and go has 5 MB of it
+by then."""
+
+RETURN_SHARE: Final = 2.5e-4
+"""At most this part of the time is spent on that: 2.5 ms each ten seconds."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 _MALLOPT: Final = (
@@ -67,6 +74,39 @@ def give_memory_back() -> bool:
     """
     trim = _glibc("malloc_trim")
     return trim is not None and bool(trim(0))
+
+
+class MemoryReturns:
+    """Gives free memory back each ten seconds, or more seldom where that takes long.
+
+    So that what a relay has tells what it needs, and no peak is kept. `monotonic` is the clock that
+    `call_later` goes by, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        call_later: CallLater,
+        monotonic: Callable[[], float],
+        give_back: Callable[[], object] = give_memory_back,
+    ) -> None:
+        self._timer = OneTimer(call_later)
+        self._monotonic = monotonic
+        self._give_back = give_back
+
+    def start(self) -> None:
+        """Give back from now on."""
+        self._timer.set(RETURN_EVERY_S, self._due)
+
+    def stop(self) -> None:
+        """Give nothing back any more. Idempotent."""
+        self._timer.cancel()
+
+    def _due(self) -> None:
+        began = self._monotonic()
+        self._give_back()
+        took_s = self._monotonic() - began
+        self._timer.set(max(RETURN_EVERY_S, took_s / RETURN_SHARE), self._due)
 
 
 @cache

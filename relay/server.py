@@ -20,7 +20,7 @@ from relay.app import FAREWELL_S, Relay, open_relay
 from relay.garbage import FullSearches, NewSearches, collect_seldom
 from relay.limits.door import Door
 from relay.logs import configure
-from relay.process import keep_memory_together
+from relay.process import MemoryReturns, keep_memory_together
 from relay.settings import Settings
 from relay.web.answers import json_error
 from relay.web.fast.http import FastHttp
@@ -75,9 +75,10 @@ async def _serve(
     settings: Settings, listener: socket.socket, ready: Callable[[socket.socket], None]
 ) -> None:
     loop = asyncio.get_running_loop()
-    searches = (
+    chores = (
         NewSearches(call_later=loop.call_later),
         FullSearches(call_later=loop.call_later, monotonic=time.monotonic),
+        MemoryReturns(call_later=loop.call_later, monotonic=time.monotonic),
     )
     try:
         async with open_relay(settings) as relay, _metrics_served(relay, settings):
@@ -89,8 +90,8 @@ async def _serve(
                 await asyncio.sleep(0.005)
             if server.started:
                 collect_seldom()
-                for search in searches:
-                    search.start()
+                for chore in chores:
+                    chore.start()
                 ready(listener)
                 await _until_told_to_stop(serving)
                 for accepting in server.servers:
@@ -99,8 +100,8 @@ async def _serve(
             server.should_exit = True
             await serving
     finally:
-        for search in searches:
-            search.stop()
+        for chore in chores:
+            chore.stop()
         listener.close()
 
 

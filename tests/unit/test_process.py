@@ -13,7 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay import process
 from relay.clock import ManualClock
-from relay.process import LAG_EVERY_S, LoopLag, watch_process
+from relay.process import (
+    LAG_EVERY_S,
+    RETURN_EVERY_S,
+    RETURN_SHARE,
+    LoopLag,
+    MemoryReturns,
+    watch_process,
+)
 from tests.support.node import Timers
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -158,3 +165,37 @@ def test_a_meter_that_is_stopped_measures_no_more() -> None:
     meter.stop()
     timers.advance(10.0)
     assert (lags, timers.armed) == ([], [])
+
+
+def returns(took_s: float) -> tuple[MemoryReturns, Timers, list[float]]:
+    """Begin at second 100. Returns when memory was given back, which takes so long."""
+    clock = ManualClock(100.0)
+    timers = Timers(clock)
+    given: list[float] = []
+
+    def give_back() -> None:
+        given.append(clock.now())
+        clock.advance(took_s)
+
+    chore = MemoryReturns(call_later=timers, monotonic=clock.now, give_back=give_back)
+    chore.start()
+    return chore, timers, given
+
+
+def test_memory_is_given_back_each_ten_seconds_until_that_is_stopped() -> None:
+    """Stopping twice is once."""
+    chore, timers, given = returns(0.0)
+    timers.advance(3.5 * RETURN_EVERY_S)
+    assert given == [100.0 + turn * RETURN_EVERY_S for turn in (1, 2, 3)]
+    chore.stop()
+    chore.stop()
+    timers.advance(10 * RETURN_EVERY_S)
+    assert (len(given), timers.armed) == (3, [])
+
+
+def test_memory_that_takes_long_to_give_back_is_given_back_seldom() -> None:
+    """A tenth of a second stops every stream, so it may come each 400 s."""
+    _, timers, given = returns(0.1)
+    timers.fire_next(1_000.0)
+    timers.fire_next(1_000.0)
+    assert given == pytest.approx([110.0, 110.1 + 0.1 / RETURN_SHARE])
