@@ -2,14 +2,15 @@
 
 A stream is counted once, when its trace is settled, so nothing is added to the way of a chunk.
 What is so just now (open streams, connections) is asked for when somebody looks. No label holds
-an id or anything that a user or a bot said: each has a fixed, small set of values.
+an id or anything that a user or a bot said: each has a fixed, small set of values, or names from
+the code.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate, product
 
@@ -70,6 +71,8 @@ class Definition:
     labels: tuple[tuple[str, type[StrEnum]], ...] = ()
     buckets: tuple[float, ...] = ()
     """Upper bounds, in seconds."""
+    by_name: str = ""
+    """Of a gauge: the label that holds a name from the code, with a figure for each."""
 
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -142,7 +145,12 @@ BACKLOG = Definition("relay_trace_backlog", Kind.GAUGE, "Trace rows that are not
 ROWS_LOST = Definition(
     "relay_trace_rows_lost_total", Kind.COUNTER, "Trace rows that will never be stored."
 )
-TASKS = Definition("relay_tasks", Kind.GAUGE, "Tasks of the event loop that are not done.")
+TASKS = Definition(
+    "relay_tasks",
+    Kind.GAUGE,
+    "Tasks of the event loop that are not done, by the coroutine that they are in.",
+    by_name="work",
+)
 TIMERS = Definition("relay_timers", Kind.GAUGE, "Moments at which streams will be looked at again.")
 LOGS = Definition(
     "relay_logs_in_memory", Kind.GAUGE, "Logs that the memory broker keeps, one for each stream."
@@ -214,9 +222,10 @@ class Now:
     trace_rows_lost: int = 0
     """Since the process began."""
     streams_kept: int = 0
-    tasks: int = 0
     timers: int = 0
     logs: int = 0
+    tasks: Mapping[str, int] = field(default_factory=dict)
+    """By what they are at."""
 
 
 class _Histogram:
@@ -319,7 +328,6 @@ class Metrics(Collector):
             LOG_BYTES: now.log_bytes,
             BACKLOG: now.trace_backlog,
             KEPT: now.streams_kept,
-            TASKS: now.tasks,
             TIMERS: now.timers,
             LOGS: now.logs,
         }
@@ -333,6 +341,11 @@ class Metrics(Collector):
                     for values, count in self._counts[name].items():
                         family.add_metric(values, count)
                     yield family
+                case Kind.GAUGE if definition.by_name:
+                    named = GaugeMetricFamily(name, meaning, labels=[definition.by_name])
+                    for work, count in sorted(now.tasks.items()):
+                        named.add_metric([work], count)
+                    yield named
                 case Kind.GAUGE:
                     yield GaugeMetricFamily(name, meaning, value=gauges[definition])
                 case Kind.HISTOGRAM:

@@ -29,9 +29,9 @@ from bench.sizes import redis_server
 from bench.soak.bots import CableBot
 from bench.soak.chart import Panel, draw_soak
 from bench.soak.crowd import crowd
-from bench.soak.judge import Limit, Return, Sample, Trend, faults, returns, trends
+from bench.soak.judge import Limit, Return, Sample, Trend, faults, more_of, returns, trends
 from bench.soak.ledger import Ledger
-from bench.soak.look import from_inside, look
+from bench.soak.look import TASKS_IN, from_inside, look
 from bench.soak.report import crowd_table, return_table, trend_table
 from bench.soak.wish import Wish
 from relay.demo.relay_process import RelayProcess, relay_process
@@ -184,6 +184,8 @@ async def soak(options: Options) -> Soak:
         _, outcomes = await from_inside(http)
     back = [*returns(before.values, at_once.values, CONNECTED, later.values)]
     back += returns(empty.values, later.values, KEPT)
+    if any(one.name == "tasks" and not one.back for one in back):
+        back += more_of(TASKS_IN, before.values, at_once.values, later.values)
     crowded = [sample for sample in samples if sample.at <= options.seconds]
     judged = trends(crowded, limits(options.memory_mb, options.seconds), options.warmup_s)
     return Soak(samples, crowd_s, judged, back, outcomes, ledger)

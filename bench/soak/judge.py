@@ -155,6 +155,16 @@ def returns(
     return [Return(name, before[name], after[name], last[name]) for name in names]
 
 
+def more_of(prefix: str, before: Values, after: Values, later: Values) -> list[Return]:
+    """Return those figures of this prefix that are above what they were, at the last look.
+
+    What is above says where to search when the sum of them is not back. One that is not told is 0.
+    """
+    names = sorted(name for name in later if name.startswith(prefix))
+    found = [Return(name, before.get(name, 0), after.get(name, 0), later[name]) for name in names]
+    return [one for one in found if later[one.name] > one.before]
+
+
 def faults(found: Sequence[Trend], back: Sequence[Return]) -> Iterator[str]:
     """Yield what is wrong, in words; nothing where all is well."""
     for trend in found:

@@ -18,7 +18,6 @@ MB: Final = 1 << 20
 TRIES: Final = 5
 
 GAUGES: Final = {
-    "tasks": "relay_tasks",
     "timers": "relay_timers",
     "logs": "relay_logs_in_memory",
     "open streams": "relay_open_streams",
@@ -31,6 +30,9 @@ GAUGES: Final = {
     "rows lost": "relay_trace_rows_lost_total",
 }
 """The figures that the relay tells, by the names that they have here."""
+
+TASKS_IN: Final = "tasks in "
+"""How the names of those figures begin that tell tasks by what they are at."""
 
 
 def from_outside(pid: int) -> dict[str, float]:
@@ -86,6 +88,9 @@ async def from_inside(http: httpx.AsyncClient) -> tuple[dict[str, float], dict[s
         if sample.name == "relay_streams_total"
     }
     figures = {name: by_name[metric] for name, metric in GAUGES.items()}
+    tasks = {s.labels["work"]: s.value for s in samples if s.name == "relay_tasks"}
+    figures["tasks"] = sum(tasks.values())
+    figures |= {f"{TASKS_IN}{work}": count for work, count in tasks.items()}
     # How long the loop kept others waiting, in seconds since the start.
     figures["lag s"] = by_name["relay_event_loop_lag_seconds_sum"]
     figures["ended"] = sum(outcomes.values())

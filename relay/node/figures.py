@@ -19,6 +19,7 @@ from relay.protocol.events import Entry, EntryKind
 from relay.protocol.forensics import locate
 from relay.protocol.rangeset import count
 from relay.protocol.report import LossReport
+from relay.tasks import tasks_by_work
 
 
 def figures_now(
@@ -37,7 +38,7 @@ def figures_now(
         trace_backlog=tracer.backlog,
         trace_rows_lost=tracer.lost,
         streams_kept=len(registry.all_kept()),
-        tasks=len(asyncio.all_tasks()),
+        tasks=tasks_by_work(),
         timers=timers,
         # Those of a broker outside are not here to be counted.
         logs=len(log) if isinstance(log, Sized) else 0,

@@ -152,7 +152,7 @@ def test_what_a_limit_kept_out_is_counted_by_limit_and_kind() -> None:
 
 def test_what_is_so_now_is_asked_for_at_each_look() -> None:
     """Once for all gauges, and anew for the next look."""
-    looks = iter([Now(*range(1, 12)), Now(*range(12, 23))])
+    looks = iter([Now(*range(1, 11)), Now(*range(11, 21))])
     metrics = Metrics(lambda: next(looks))
     names = [
         "relay_open_streams",
@@ -163,13 +163,25 @@ def test_what_is_so_now_is_asked_for_at_each_look() -> None:
         "relay_trace_backlog",
         "relay_trace_rows_lost_total",
         "relay_streams_kept",
-        "relay_tasks",
         "relay_timers",
         "relay_logs_in_memory",
     ]
-    for expected in (range(1, 12), range(12, 23)):
+    for expected in (range(1, 11), range(11, 21)):
         look = told(metrics)
         assert [look[name, frozenset()] for name in names] == list(expected)
+
+
+def test_tasks_are_told_by_what_they_are_at() -> None:
+    """A figure for each name, and none for those that are gone."""
+    looks = iter([Now(tasks={"Tracer._run": 1, "Server.serve": 2}), Now(tasks={"Server.serve": 1})])
+    metrics = Metrics(lambda: next(looks))
+    for expected in ({"Tracer._run": 1, "Server.serve": 2}, {"Server.serve": 1}):
+        by_work = {
+            labels: count
+            for (name, labels), count in told(metrics).items()
+            if name == "relay_tasks"
+        }
+        assert by_work == {frozenset({("work", name)}): n for name, n in expected.items()}
 
 
 def test_deleted_traces_are_counted_by_why() -> None:
@@ -210,7 +222,8 @@ def test_the_table_for_operators_is_what_is_told() -> None:
         (
             definition.name,
             definition.kind.value,
-            "; ".join(f"`{label}`: {_list(values)}" for label, values in definition.labels),
+            "; ".join(f"`{label}`: {_list(values)}" for label, values in definition.labels)
+            or (definition.by_name and f"`{definition.by_name}`: a name from the code"),
             definition.meaning,
         )
         for definition in DEFINITIONS

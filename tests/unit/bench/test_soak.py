@@ -13,7 +13,7 @@ from bench.soak.__main__ import CONNECTED, KEPT, PANELS, Options, limits, read_o
 from bench.soak.__main__ import soak as run_soak
 from bench.soak.chart import draw_soak
 from bench.soak.judge import Sample
-from bench.soak.look import from_outside
+from bench.soak.look import TASKS_IN, from_outside
 from bench.soak.wish import KINDS, Wish, draw_wish, is_whole, order_fault, read_wish
 
 
@@ -28,6 +28,9 @@ async def test_a_crowd_comes_and_everything_it_opened_is_closed_again(
     assert found.ledger.counts["read to the end: completed"] > 0
     assert found.outcomes["completed"] > 0
     assert [one.name for one in found.back if not one.back and one.name in CONNECTED] == []
+    last = found.samples[-1].values
+    assert last[f"{TASKS_IN}Tracer._run"] == 1
+    assert last["tasks"] == sum(n for name, n in last.items() if name.startswith(TASKS_IN))
     told = report(found, options)
     for name in (*(limit.name for limit in limits(2.0)), *CONNECTED, *KEPT):
         assert f"| {name} |" in told

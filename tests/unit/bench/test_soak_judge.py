@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from bench.soak.__main__ import KEPT, limits
-from bench.soak.judge import Limit, Return, Sample, faults, returns, slope, trends
+from bench.soak.judge import Limit, Return, Sample, faults, more_of, returns, slope, trends
 
 FIGURES = [limit.name for limit in limits(2.0)]
 EVERY_S, LAST_S, WARMUP_S = 3.0, 1_800.0, 720.0
@@ -159,6 +159,17 @@ def test_what_is_left_over_is_not_back() -> None:
     back = returns({"tasks": 8, "sockets": 4}, {"tasks": 9, "sockets": 3}, ["tasks", "sockets"])
     assert [one.back for one in back] == [False, True]
     assert list(faults([], back)) == ["tasks is at 9 behind the last client and was at 8"]
+
+
+def test_tasks_that_are_left_over_are_named_by_what_they_are_at() -> None:
+    """Also those that were told of none before; not what is as it was, less, or only late."""
+    before = {"tasks in a": 1, "tasks in b": 2, "timers": 1}
+    after = {"tasks in a": 2, "tasks in b": 2, "tasks in late": 1}
+    later = {"tasks in a": 2, "tasks in b": 1, "tasks in c": 1, "timers": 5}
+    assert more_of("tasks in ", before, after, later) == [
+        Return("tasks in a", 1, 2, 2),
+        Return("tasks in c", 0, 0, 1),
+    ]
 
 
 def test_a_fault_says_how_much_it_grew_and_how_much_it_might() -> None:
