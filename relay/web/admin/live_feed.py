@@ -100,7 +100,10 @@ class LiveFeed:
         while not await self._ended_within(self._interval_s):
             if loop.time() - checked_at >= self._recheck_s:
                 try:
-                    if not await still_admits():
+                    # Finished, whoever leaves: the response is cancelled again in each turn of the
+                    # loop until it is gone, and a query that is cancelled twice leaves a task
+                    # behind (aiosqlite 0.22: `close` waits for a thread that `stop` has ended).
+                    if not await asyncio.shield(still_admits()):
                         return
                 except RelayError:
                     # A database that is away is no reason to blind who watches.

@@ -105,6 +105,35 @@ async def test_who_may_not_watch_any_more_is_told_nothing_more() -> None:
     assert answers == []
 
 
+async def test_a_watcher_that_leaves_does_not_break_the_question_whether_it_may_watch() -> None:
+    """The response is over at once. The database's driver would be left half closed, else."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    answered: list[BaseException | None] = []
+
+    async def still() -> bool:
+        asked.set()
+        try:
+            await answer.wait()
+        except BaseException as error:
+            answered.append(error)
+            raise
+        answered.append(None)
+        return True
+
+    async def receive() -> Message:
+        await asked.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        pass
+
+    feed = LiveFeed(FakeLive(), interval_s=TICK_S, recheck_s=0.0)
+    await asyncio.wait_for(feed.watch(still)(SCOPE, receive, send), 5)
+    assert (feed.watching, answered) == (0, [])
+    answer.set()
+    await eventually(lambda: answered == [None])
+
+
 async def test_there_are_only_so_many_watchers() -> None:
     """A place is free again once its watcher has left, even where it never read a byte."""
     feed = LiveFeed(FakeLive(), interval_s=TICK_S, watchers_max=1)
