@@ -119,6 +119,7 @@ def limits(memory_mb: float, seconds: float = HALF_AN_HOUR_S) -> list[Limit]:
         "rows": 150,
         "logs": 30,
         "database MB": 2 * still_filling,
+        "database log MB": 2 * still_filling,
     }
     others = [Limit(name, 0.15, floor) for name, floor in floors.items()]
     return [Limit("memory MB", 0.0, memory_mb * still_filling), *others]

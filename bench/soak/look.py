@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,26 +37,30 @@ TASKS_IN: Final = "tasks in "
 
 
 def from_outside(pid: int) -> dict[str, float]:
-    """Return memory (MB), descriptors by their kind, size of the database (MB), CPU seconds.
+    """Return memory (MB), descriptors by their kind, sizes of the database (MB), CPU seconds.
 
     Memory is what the relay alone has, resident or swapped out (`RssAnon` and `VmSwap` in proc(5)).
     The pages of the program's files are not in it: the kernel may drop them and read them again as
     it sees fit. Raises `KeyError` where the kernel does not tell it: to take that for nothing would
     make every relay flat.
+
+    Of SQLite's file it is what is in use: the file keeps the size that it once needed, and what is
+    free in it is used again. The log beside it, which is cut to nothing now and then, is apart.
     """
     folder = Path(f"/proc/{pid}")
     lines = map(str.split, (folder / "status").read_text().splitlines())
     told = {line[0]: line[1] for line in lines if len(line) > 1}
     own_kb = sum(int(told[name]) for name in ("RssAnon:", "VmSwap:"))
-    sockets, files, others, size = 0, 0, 0, {}
+    sockets, others, files, databases, logs = 0, 0, 0, set[Path](), set[Path]()
     for link in (folder / "fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed meanwhile
-            target = str(link.readlink())
-            if target.startswith("socket:"):
+            target = link.readlink()
+            if target.name.startswith("socket:"):
                 sockets += 1
-            elif ".db" in target:
+            elif ".db" in target.name:
                 files += 1
-                size[target] = Path(target).stat().st_size
+                databases |= {target} if target.suffix == ".db" else set()
+                logs |= {target} if target.suffix == ".db-wal" else set()
             else:
                 others += 1
     return {
@@ -64,9 +69,20 @@ def from_outside(pid: int) -> dict[str, float]:
         "sockets": sockets,
         "database files": files,
         "other descriptors": others,
-        "database MB": sum(size.values()) / MB,
+        "database MB": sum(map(_in_use, databases)) / MB,
+        "database log MB": sum(log.stat().st_size for log in logs) / MB,
         "CPU s": cpu_s(pid),
     }
+
+
+def _in_use(database: Path) -> int:
+    """Return the bytes of those pages that hold something."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        pages, free, size = (
+            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+    return (pages - free) * size
 
 
 async def _metrics(http: httpx.AsyncClient) -> str:

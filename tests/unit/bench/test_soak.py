@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from random import Random
 from xml.etree import ElementTree as ET
 
@@ -13,7 +16,7 @@ from bench.soak.__main__ import CONNECTED, KEPT, PANELS, Options, limits, read_o
 from bench.soak.__main__ import soak as run_soak
 from bench.soak.chart import draw_soak
 from bench.soak.judge import Sample
-from bench.soak.look import TASKS_IN, from_outside
+from bench.soak.look import MB, TASKS_IN, from_outside
 from bench.soak.wish import KINDS, Wish, draw_wish, is_whole, order_fault, read_wish
 
 
@@ -45,6 +48,25 @@ def test_memory_is_what_a_process_has_for_itself() -> None:
     del block
     assert taken - before == pytest.approx(64, abs=8)
     assert from_outside(os.getpid())["memory MB"] - before == pytest.approx(0, abs=8)
+
+
+def test_of_a_database_only_what_is_in_use_counts(tmp_path: Path) -> None:
+    """What was deleted leaves the file as large as it was, and is no growth; the log is apart."""
+    with closing(sqlite3.connect(tmp_path / "relay.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE texts (text BLOB)")
+        connection.execute("INSERT INTO texts VALUES (zeroblob(8000000))")
+        connection.commit()
+        full = from_outside(os.getpid())
+        connection.execute("DELETE FROM texts")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        empty = from_outside(os.getpid())
+    assert full["database MB"] == pytest.approx(8_000_000 / MB, abs=0.1)
+    assert full["database log MB"] == pytest.approx(8_000_000 / MB, abs=0.5)
+    assert (tmp_path / "relay.db").stat().st_size > 8_000_000
+    assert empty["database MB"] < 0.1
+    assert empty["database log MB"] == 0
 
 
 def test_the_defaults_are_those_of_the_page() -> None:
