@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, CoroutineType, GeneratorType
+from types import CoroutineType
 from typing import Final
 
 _OURS: Final = f"{Path(__file__).parent}/"
@@ -24,20 +23,11 @@ def tasks_by_work() -> Counter[str]:
 
 def _work_of(task: asyncio.Task[object]) -> str:
     name = ""
-    for code in _codes(task.get_coro()):
+    awaited: object = task.get_coro()
+    # From the outermost inwards; what is no coroutine is waited for in the last one.
+    while isinstance(awaited, CoroutineType):
+        code = awaited.cr_code
         if not name or code.co_filename.startswith(_OURS):
             name = code.co_qualname
-    return name or type(task.get_coro()).__qualname__
-
-
-def _codes(awaited: object) -> Iterator[CodeType]:
-    """Yield whose frames wait for each other, from the outermost; see the `inspect` module."""
-    while True:
-        if isinstance(awaited, CoroutineType):
-            yield awaited.cr_code
-            awaited = awaited.cr_await
-        elif isinstance(awaited, GeneratorType):
-            yield awaited.gi_code
-            awaited = awaited.gi_yieldfrom
-        else:
-            return
+        awaited = awaited.cr_await
+    return name or type(awaited).__qualname__
