@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -14,6 +15,12 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 # In CI the same examples each time: a red run must mean that the change broke something.
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if is_ci() else "local")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be told again: a shell has what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
