@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import aiosqlite
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -11,6 +12,7 @@ from relay.errors import StoreError
 from relay.store import engine
 from relay.store.engine import (
     PAGES_KIB,
+    STATEMENTS_KEPT,
     Database,
     database_errors,
     database_url,
@@ -38,6 +40,36 @@ async def test_a_sqlite_file_is_opened_in_wal_mode(database: Database) -> None:
         "busy_timeout": 5000,
         "cache_size": -PAGES_KIB,
     }
+
+
+async def test_a_connection_keeps_the_newest_statements_and_forgets_the_others(
+    database: Database,
+) -> None:
+    """SQLite asks its authorizer when it prepares a statement, and not when it has it still."""
+    prepared: list[str] = []
+
+    def told(_action: int, function: str | None, name: str | None, *_: object) -> int:
+        if function is None and name is not None:
+            prepared.append(name)
+        return sqlite3.SQLITE_OK
+
+    async with database.read() as session:
+        connection = await session.connection()
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, aiosqlite.Connection)
+        await driver.set_authorizer(told)
+
+        async def ask(number: int) -> bool:
+            prepared.clear()
+            await connection.execute(text(f"SELECT abs({number})"))
+            return "abs" in prepared
+
+        assert await ask(0)
+        assert not await ask(0)
+        assert all([await ask(number) for number in range(1, STATEMENTS_KEPT)])
+        assert not await ask(0)
+        assert all([await ask(number) for number in range(100, 100 + STATEMENTS_KEPT)])
+        assert await ask(0)
 
 
 async def test_a_writer_holds_the_lock_from_its_first_moment(
