@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from relay.errors import StoreError
+from relay.store import sqlite_file
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a SQLite writer waits for another one."""
@@ -41,6 +41,9 @@ CONNECTIONS_MAX: Final = 15
 
 POOL_TIMEOUT_S: Final = 5.0
 """How long to wait for one of them. While the server hangs, everybody would queue behind it."""
+
+PAGES_PER_STEP: Final = 256
+"""How many pages one step gives back to the disk: 1 MiB, some 5 ms of the write lock."""
 
 WAL_ATTEMPTS: Final = 100
 """How often a fresh SQLite file is tried, within the same time."""
@@ -95,6 +98,13 @@ class Database:
             self._writes += 1
 
     @property
+    def _file(self) -> str | None:
+        """SQLite's file; None in memory, by a URI, and on a server."""
+        path = self.url.database
+        named = self.is_sqlite and path and path != ":memory:" and not path.startswith("file:")
+        return path if named else None
+
+    @property
     def version(self) -> tuple[int, ...]:
         """Another value once something was written: what was read before may be wrong by now.
 
@@ -117,10 +127,9 @@ class Database:
         aiosqlite leaves the thread of a connection that failed to itself. In a program that ends
         at once, as a command does, that thread finds the event loop closed and prints a traceback.
         """
-        path = self.url.database
-        if self.is_sqlite and path and path != ":memory:" and not path.startswith("file:"):
+        if (path := self._file) is not None:
             try:
-                await asyncio.to_thread(_open_once, path)
+                await asyncio.to_thread(sqlite_file.make, path)
             except sqlite3.Error as error:
                 raise StoreError(f"the database failed: {_first_line(error)}: {path}") from error
 
@@ -130,21 +139,26 @@ class Database:
         It holds what was in the pages before, also what was deleted. Nobody waits for it: where
         somebody reads or writes just now, another time will do. Nothing to do on a server.
         """
-        path = self.url.database
-        if not self.is_sqlite or not path or path == ":memory:" or path.startswith("file:"):
-            return True
-        return await asyncio.to_thread(_empty_wal, path)
+        return self._file is None or await asyncio.to_thread(sqlite_file.empty_wal, self._file)
+
+    async def free_pages(self) -> int:
+        """Return how many pages of SQLite's file hold nothing; 0 on a server."""
+        return 0 if self._file is None else await asyncio.to_thread(sqlite_file.free, self._file)
+
+    async def give_back(self, pages: int) -> None:
+        """Cut so many free pages off SQLite's file, in steps between which others may write.
+
+        Nobody waits for it, as for `empty_wal`. A server gives back by itself.
+        """
+        while self._file is not None and pages > 0:
+            step = min(pages, PAGES_PER_STEP)
+            if not await asyncio.to_thread(sqlite_file.give_back, self._file, step):
+                break
+            pages -= step
 
     async def close(self) -> None:
         """Close all connections. The object is of no use afterwards."""
         await self.engine.dispose()
-
-
-def _open_once(path: str) -> None:
-    # Whatever else is wrong with the path, SQLite says better than the system.
-    with suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    sqlite3.connect(path).close()
 
 
 def writing(engine: AsyncEngine) -> AsyncEngine:
@@ -231,6 +245,10 @@ def _sqlite_connected(
     # The driver would begin transactions by itself, deferred and only before some statements.
     connection.isolation_level = None
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA page_count")
+    if cursor.fetchall() == [(0,)]:
+        # Only such a file takes it on. Of any other SQLite would first want the write lock.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     _use_wal(connection)
     cursor.execute("PRAGMA synchronous=NORMAL")
     # Each connection has a cache of its own; the kernel has the file's pages for all of them.
@@ -256,16 +274,6 @@ def _use_wal(connection: AsyncAdapt_aiosqlite_connection) -> None:
                 raise
         connection.run_async(_pause)
     cursor.close()
-
-
-def _empty_wal(path: str) -> bool:
-    try:
-        # Not from the pool: its connections wait, and would hold the write lock meanwhile.
-        with closing(sqlite3.connect(path, timeout=0)) as connection:
-            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.OperationalError:
-        return False
-    return not busy
 
 
 async def _pause(_connection: object) -> None:

@@ -29,6 +29,9 @@ from relay.store.trace_steps import Pause, breathe, changed, steps
 SWEEP_ROWS_MAX: Final = 50_000
 """How many rows of each kind one sweep deletes; it says so where there are more."""
 
+PAGES_MAX: Final = 4096
+"""How many free pages of SQLite's file one sweep gives back to the disk: 16 MiB."""
+
 MORE_S: Final = 1.0
 """How soon the next sweep comes then."""
 
@@ -76,6 +79,8 @@ async def sweep(
     stale = moment(now - retention.content_ttl_s)
     remove = sqlalchemy.delete(StreamTrace)
     sweeper = _Sweeper(database, rows_max, pause)
+    # Nobody has needed them since the last sweep. What this one frees will be, until the next.
+    idle = min(await database.free_pages(), PAGES_MAX)
     expired = crowded_out = blanked = 0
     if retention.trace_ttl_s:
         expired = await sweeper.change(remove, [old > CREATED])
@@ -85,6 +90,7 @@ async def sweep(
         blanked = await sweeper.change(_blanked(), [stale > CREATED, with_content])
     if retention.bytes_max and (last := await _too_much(database, retention.bytes_max)) is not None:
         crowded_out = await sweeper.change(remove, [last])
+    await database.give_back(idle)
     # SQLite's log keeps what was in a page before, until it is written over.
     await database.empty_wal()
     return Swept(expired, crowded_out, blanked, sweeper.more)

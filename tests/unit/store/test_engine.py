@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import aiosqlite
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from relay.errors import StoreError
-from relay.store import engine
+from relay.store import engine, sqlite_file
 from relay.store.engine import (
     PAGES_KIB,
     STATEMENTS_KEPT,
@@ -32,13 +33,14 @@ async def test_a_sqlite_file_is_opened_in_wal_mode(database: Database) -> None:
         connection = await session.connection()
         pragmas = {
             name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
-            for name in ("journal_mode", "synchronous", "busy_timeout", "cache_size")
+            for name in ("journal_mode", "synchronous", "busy_timeout", "cache_size", "auto_vacuum")
         }
     assert pragmas == {
         "journal_mode": "wal",
         "synchronous": 1,
         "busy_timeout": 5000,
         "cache_size": -PAGES_KIB,
+        "auto_vacuum": 2,
     }
 
 
@@ -256,11 +258,40 @@ async def test_the_log_is_cut_where_nobody_is_in_the_way(
     assert log.stat().st_size == 0
 
 
-async def test_without_a_file_there_is_no_log_to_cut() -> None:
+async def test_pages_are_given_back_in_steps(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants to write may between two of them; one that writes just then ends it."""
+    insert = text("INSERT INTO admin_tokens VALUES (1, 'p', hex(zeroblob(1000000)), 0, NULL)")
+    for query in (insert, text("DELETE FROM admin_tokens")):
+        async with database.write() as session:
+            await (await session.connection()).execute(query)
+    free = await database.free_pages()
+    steps: list[int] = []
+    real = sqlite_file.give_back
+
+    def told(path: str, pages: int) -> bool:
+        steps.append(pages)
+        with closing(sqlite3.connect(tmp_path / "relay.db", timeout=0)) as other:
+            other.execute("UPDATE access_keys SET name = name")
+        return real(path, pages) if len(steps) < 3 else False
+
+    monkeypatch.setattr(sqlite_file, "give_back", told)
+    await database.give_back(300)
+    assert steps == [256, 44]
+    assert free > 400
+    assert await database.free_pages() == pytest.approx(free - 300, abs=3)
+    await database.give_back(300)
+    assert steps == [256, 44, 256]
+
+
+async def test_without_a_file_there_is_nothing_to_cut_or_to_give_back() -> None:
     """A database in memory, or a server."""
     for url in ("sqlite+aiosqlite://", "postgresql+asyncpg://nobody@127.0.0.1:1/none"):
         database = Database(url)
         assert await database.empty_wal()
+        assert await database.free_pages() == 0
+        await database.give_back(1)
         await database.close()
 
 

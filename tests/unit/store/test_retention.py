@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from relay.admin.trace_row import TraceRow
 from relay.errors import StoreError
-from relay.store import trace_queries, trace_steps, traces
+from relay.store import retention, trace_queries, trace_steps, traces
 from relay.store.engine import Database
 from relay.store.retention import Janitor, Retention, Swept, sweep
 from relay.store.trace_rows import ROW_BYTES
@@ -205,6 +206,27 @@ async def test_a_text_is_gone_from_the_file_when_its_time_is_over(
     assert swept.expired + swept.blanked == 150
     assert not on_disk(tmp_path)
     assert len(await kept(database)) == (150 if swept.expired else 300)
+
+
+async def test_the_file_shrinks_by_what_nobody_needed_since_the_last_sweep(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a sweep frees is there for what comes next; a sweep gives back so much at most."""
+    monkeypatch.setattr(retention, "PAGES_MAX", 100)
+    sizes: list[int] = []
+    await traces.upsert_batch(
+        database, [trace_row(n, sdk_content="x" * 40_000) for n in range(40)], now=NOW
+    )
+    await database.empty_wal()
+    for _ in range(6):
+        sizes.append((tmp_path / "relay.db").stat().st_size // 4096)
+        await sweep(database, replace(FOR_EVER, trace_ttl_s=10), now=NOW + 500, pause=no_pause)
+    steps = [before - after for before, after in pairwise(sizes)]
+    assert sizes[0] > 400
+    assert steps[0] == 0
+    assert steps[1:4] == [pytest.approx(100, abs=2)] * 3
+    assert sizes[-1] < 100
+    assert await database.free_pages() == 0
 
 
 async def test_two_sweeps_at_once_delete_no_more_than_one(database: Database) -> None:
