@@ -81,6 +81,7 @@ PANELS: Final = (
     Panel("Timers", ("timers",)),
     Panel("Streams in memory", ("kept streams", "open streams")),
     Panel("Trace rows in the database", ("rows",)),
+    Panel("Database, MB", ("database MB", "database in use MB")),
 )
 
 
@@ -119,6 +120,7 @@ def limits(memory_mb: float, seconds: float = HALF_AN_HOUR_S) -> list[Limit]:
         "rows": 150,
         "logs": 30,
         "database MB": 2 * still_filling,
+        "database in use MB": 2 * still_filling,
         "database log MB": 2 * still_filling,
     }
     others = [Limit(name, 0.15, floor) for name, floor in floors.items()]

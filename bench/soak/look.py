@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -44,14 +45,15 @@ def from_outside(pid: int) -> dict[str, float]:
     it sees fit. Raises `KeyError` where the kernel does not tell it: to take that for nothing would
     make every relay flat.
 
-    Of SQLite's file it is what is in use: the file keeps the size that it once needed, and what is
-    free in it is used again. The log beside it, which is cut to nothing now and then, is apart.
+    The database is all of SQLite's files together: what the disk holds. What is in use of it, and
+    the log beside it, are told apart too: a file that grows while what is in use does not has free
+    pages.
     """
     folder = Path(f"/proc/{pid}")
     lines = map(str.split, (folder / "status").read_text().splitlines())
     told = {line[0]: line[1] for line in lines if len(line) > 1}
     own_kb = sum(int(told[name]) for name in ("RssAnon:", "VmSwap:"))
-    sockets, others, files, databases, logs = 0, 0, 0, set[Path](), set[Path]()
+    sockets, others, files, databases = 0, 0, 0, set[Path]()
     for link in (folder / "fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed meanwhile
             target = link.readlink()
@@ -59,8 +61,7 @@ def from_outside(pid: int) -> dict[str, float]:
                 sockets += 1
             elif ".db" in target.name:
                 files += 1
-                databases |= {target} if target.suffix == ".db" else set()
-                logs |= {target} if target.suffix == ".db-wal" else set()
+                databases.add(target)
             else:
                 others += 1
     return {
@@ -69,10 +70,19 @@ def from_outside(pid: int) -> dict[str, float]:
         "sockets": sockets,
         "database files": files,
         "other descriptors": others,
-        "database MB": sum(map(_in_use, databases)) / MB,
-        "database log MB": sum(log.stat().st_size for log in logs) / MB,
+        "database MB": _sizes(databases) / MB,
+        "database in use MB": sum(map(_in_use, _of_kind(databases, ".db"))) / MB,
+        "database log MB": _sizes(_of_kind(databases, ".db-wal")) / MB,
         "CPU s": cpu_s(pid),
     }
+
+
+def _of_kind(files: Iterable[Path], suffix: str) -> list[Path]:
+    return [file for file in files if file.suffix == suffix]
+
+
+def _sizes(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
 
 
 def _in_use(database: Path) -> int:
