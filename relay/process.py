@@ -12,7 +12,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.metadata import version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -20,6 +19,7 @@ from prometheus_client.metrics_core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from relay.clock import CallLater, OneTimer
+from relay.release import release
 
 BUILD: Final = "relay_build"
 
@@ -46,8 +46,7 @@ _MALLOPT: Final = (
 
 class _Build(Collector):
     def __init__(self) -> None:
-        # Once: it is read from files.
-        told = {"version": version("relay-stream"), "python": platform.python_version()}
+        told = {"version": release(), "python": platform.python_version()}
         self._told = InfoMetricFamily(BUILD, "The relay's version, and Python's.", told)
 
     def collect(self) -> Iterator[Metric]:

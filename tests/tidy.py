@@ -31,6 +31,7 @@ LAYERS: Mapping[str, int] = {
     "relay.metrics": 1,
     "relay.garbage": 1,
     "relay.process": 1,
+    "relay.release": 1,
     "relay.tasks": 1,
     "relay.node": 2,
     "relay.admin": 2,

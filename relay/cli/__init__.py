@@ -28,6 +28,7 @@ except ModuleNotFoundError:  # the base install holds the SDK alone
 
 from relay.cli import admins, bindings, bots, database, doctor, keys, serve, traces
 from relay.errors import RelayError, SettingsError
+from relay.release import release
 
 app = typer.Typer(
     name="relay",
@@ -67,9 +68,7 @@ def _fail(message: str, code: int) -> None:
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"relay {version('relay-stream')}")
+        typer.echo(f"relay {release()}")
         raise typer.Exit
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +11,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from relay.admin.story import seconds
+from relay.release import release
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -47,7 +47,7 @@ class Renderer:
         self._environment.filters.update(
             moment=moment, ago=ago, ms=milliseconds, percent=percent, short=short, number=number
         )
-        self._environment.globals["version"] = _version()
+        self._environment.globals["version"] = release()
 
     def page(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
         """Return the page of a template."""
@@ -99,10 +99,3 @@ def short(text: str, length: int = 12) -> str:
 def number(value: int | None) -> str:
     """Return a count with separated thousands."""
     return "–" if value is None else f"{value:,}"
-
-
-def _version() -> str:
-    try:
-        return version("relay-stream")
-    except PackageNotFoundError:
-        return ""

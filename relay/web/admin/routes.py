@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from typing import Final
 
@@ -16,6 +15,7 @@ from relay.admin.ports import AdminStore, LiveView
 from relay.clock import Clock
 from relay.errors import NotFound, RelayError
 from relay.logs import get_logger
+from relay.release import release
 from relay.web.admin import reference
 from relay.web.admin.catalog import operations
 from relay.web.admin.desk import Desk
@@ -43,7 +43,7 @@ def admin_api_routes(
 ) -> list[Route]:
     """Return the routes of the API and its reference. `feed.end_all` belongs into the drain."""
     desk, table = Desk(store, live, feed, clock), operations()
-    told = document(table, _version())
+    told = document(table, release())
     page = reference.render(table, told)
     html = {"Content-Security-Policy": reference.CSP, "Referrer-Policy": "no-referrer"}
     routes = [
@@ -59,13 +59,6 @@ def admin_api_routes(
 
 def _path(one: Operation[Desk]) -> str:
     return one.path
-
-
-def _version() -> str:
-    try:
-        return version("relay-stream")
-    except PackageNotFoundError:
-        return "0"
 
 
 class Endpoint:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from relay.release import UNKNOWN, release
+
+
+def test_it_is_the_one_that_the_project_says() -> None:
+    """Of pyproject.toml, as it was installed."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert release() == project["version"]
+
+
+def test_sources_that_were_not_installed_run_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else depends on it."""
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("relay.release.version", missing)
+    assert release.__wrapped__() == UNKNOWN
