@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_INFO
 
@@ -22,6 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from relay import server
 from relay.app import open_relay
 from relay.doctor.machine import BACKLOG, SOMAXCONN
 from relay.server import server_config
@@ -215,6 +217,38 @@ async def test_no_credential_and_nothing_that_people_say_is_logged(tmp_path: Pat
         _, errors, _ = await process.end()
     assert "bot_connected" in errors
     assert "canary" not in errors
+
+
+async def test_what_searches_for_garbage_runs_while_the_relay_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From before it is said to listen until it ends; what a start made is searched no more."""
+    told: list[str] = []
+
+    class Chore:
+        def __init__(self, name: str, **_clocks: object) -> None:
+            self.name = name
+
+        def start(self) -> None:
+            told.append(f"{self.name} on")
+
+        def stop(self) -> None:
+            told.append(f"{self.name} off")
+
+    chores = ("NewSearches", "FullSearches", "MemoryReturns")
+    for name in chores:
+        monkeypatch.setattr(server, name, partial(Chore, name))
+    monkeypatch.setattr(server, "collect_seldom", lambda: told.append("frozen"))
+    listens = asyncio.Event()
+    configured = settings(tmp_path, fast_path="off")
+    listener = listen("127.0.0.1", 0)
+    run = server._serve(configured, listener, lambda _: listens.set())  # noqa: SLF001 - in this loop
+    serving = asyncio.create_task(run)
+    await listens.wait()
+    assert told == ["frozen", *(f"{name} on" for name in chores)]
+    os.kill(os.getpid(), signal.SIGTERM)
+    await serving
+    assert told[4:] == [f"{name} off" for name in chores]
 
 
 async def test_a_port_that_is_taken_ends_the_start_with_one_clear_line(tmp_path: Path) -> None:
