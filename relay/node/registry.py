@@ -5,12 +5,9 @@ from __future__ import annotations
 from relay.admin.people import EVERYTHING, Scope
 from relay.broker.base import StreamMeta
 from relay.errors import PositionGone, UnknownStream
+from relay.node.expired import Expired
 from relay.node.followed import FollowedStream
 from relay.node.stream import NodeStream
-
-EXPIRED_MAX = 10_000
-"""How many expired streams are remembered at most, to answer 410 instead of 404; half of them at
-least. Of each the hash of its id: the ids themselves would take more than twice the memory."""
 
 
 class Registry:
@@ -20,8 +17,7 @@ class Registry:
         self._streams: dict[str, NodeStream] = {}
         self._followed: dict[str, FollowedStream] = {}
         self._newest: dict[tuple[int, str], str] = {}
-        self._expired: dict[int, int] = {}
-        self._expired_before: dict[int, int] = {}
+        self._expired = Expired()
 
     def get(self, stream_id: str) -> NodeStream | None:
         """Return the stream, or None where this node owns none of this id."""
@@ -45,12 +41,7 @@ class Registry:
 
     def has_expired(self, stream_id: str) -> bool:
         """Whether there was such a stream not long ago."""
-        return self._expired_key(stream_id) is not None
-
-    def _expired_key(self, stream_id: str) -> int | None:
-        """Return whose stream it was that has expired."""
-        hashed = hash(stream_id)
-        return self._expired.get(hashed, self._expired_before.get(hashed))
+        return self._expired.key_of(stream_id) is not None
 
     def add(self, stream: NodeStream) -> None:
         """Keep a stream; it is the newest of its conversation."""
@@ -82,9 +73,7 @@ class Registry:
         meta = stream.record.meta
         del self._streams[stream.stream_id]
         self._is_not_newest(meta)
-        if len(self._expired) >= EXPIRED_MAX // 2:
-            self._expired, self._expired_before = {}, self._expired
-        self._expired[hash(stream.stream_id)] = meta.access_key_id
+        self._expired.add(stream.stream_id, meta.access_key_id)
 
     def readable(
         self, stream_id: str, access_key_id: int | None, scope: Scope = EVERYTHING
@@ -95,7 +84,7 @@ class Registry:
         key's scope, and where it was taken away from its key; `PositionGone` where it has expired.
         """
         stream = self.kept(stream_id)
-        owner = stream.meta.access_key_id if stream else self._expired_key(stream_id)
+        owner = stream.meta.access_key_id if stream else self._expired.key_of(stream_id)
         if owner is None or access_key_id not in (None, owner):
             raise UnknownStream(stream_id)
         if stream is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 
 import pytest
 
 from relay.broker.memory import MemoryLog
 from relay.errors import BrokerUnavailable, PositionGone, UnknownStream
-from relay.node import registry
+from relay.node.expired import Expired
 from relay.protocol.events import Position
 from tests.support.brokers import DelayedLog
 from tests.support.node import KEY, World, settle_down
@@ -162,11 +163,10 @@ async def test_a_newer_turn_of_a_conversation_survives_the_older_one(world: Worl
         await world.read(first)
 
 
-async def test_so_many_expired_streams_are_remembered(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_so_many_expired_streams_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest becomes unknown: 410 is a courtesy and no reason to fill the memory."""
-    monkeypatch.setattr(registry, "EXPIRED_MAX", 2)
+    monkeypatch.setattr("relay.node.registry.Expired", partial(Expired, 2))
+    world = World()
     streams = [(await world.ask(bot_id=None)).stream_id for _ in range(3)]
     await world.advance(31.0)
     await world.rows()
