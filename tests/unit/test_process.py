@@ -78,6 +78,37 @@ def test_threads_share_one_heap(how: str, heaps: int) -> None:
     assert found == 1 if heaps == 1 else found >= heaps
 
 
+LARGE = """
+import ctypes, sys
+from relay.process import LARGE_BYTES, keep_memory_together
+
+class Told(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Told
+keep_memory_together()
+for size in (LARGE_BYTES, LARGE_BYTES - 64):
+    before = libc.mallinfo2().hblks
+    blocks = [ctypes.create_string_buffer(size) for _ in range(200)]
+    during = libc.mallinfo2().hblks
+    del blocks
+    print(during - before > 100, libc.mallinfo2().hblks - before)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc has a heap and pages beside it"
+)
+def test_a_large_block_leaves_no_hole_in_the_heap() -> None:
+    """It has pages of its own while it is there, where no hole is left; a smaller one has none."""
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.split() == ["True", "0", "False", "0"]
+
+
 HOLES = """
 import ctypes
 from pathlib import Path
