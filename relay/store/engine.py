@@ -146,7 +146,7 @@ class Database:
         return self._file is None or await asyncio.to_thread(sqlite_file.empty_wal, self._file)
 
     async def free_pages(self) -> int:
-        """Return how many pages of SQLite's file hold nothing; 0 on a server."""
+        """Return how many free pages SQLite's file could give back; 0 on a server."""
         return 0 if self._file is None else await asyncio.to_thread(sqlite_file.free, self._file)
 
     async def give_back(self, pages: int) -> None:

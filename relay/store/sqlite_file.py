@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, suppress
+from typing import Final
+
+_INCREMENTAL: Final = 2
+"""What `PRAGMA auto_vacuum` answers (sqlite.org/pragma.html)."""
 
 
 def make(path: str) -> None:
@@ -30,9 +34,14 @@ def empty_wal(path: str) -> bool:
 
 
 def free(path: str) -> int:
-    """Return how many pages hold nothing and are there to be used again; 0 if it cannot tell."""
+    """Return how many pages hold nothing and could be given back; 0 if it cannot tell.
+
+    0 as well for a file that was made without `auto_vacuum`: it gives nothing back.
+    """
     try:
         with closing(sqlite3.connect(path, timeout=0)) as connection:
+            if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+                return 0
             return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
     except sqlite3.Error:
         return 0
@@ -42,7 +51,7 @@ def give_back(path: str, pages: int) -> bool:
     """Move the last pages into free ones, so that the file ends earlier by so many.
 
     The file on the disk does, once the log has been moved into it. False where somebody is in the
-    way; a file that was made without `auto_vacuum` stays as it is.
+    way.
     """
     try:
         with closing(sqlite3.connect(path, timeout=0)) as connection:
