@@ -14,8 +14,8 @@ _HASH_BYTES: Final = 8
 class Expired:
     """The newest `size` streams that have expired, and whose they were.
 
-    All of its memory is taken at the start, 16 bytes for each: a dictionary of the ids takes some
-    200 for each, and fills for hours. To look for one that is not there takes 30 us.
+    All of its memory is taken at the start, 16 bytes for each. A dictionary takes 65 of each hash,
+    or 102 of each id, and fills while the relay runs. To look for one that is not there: 30 us.
     """
 
     __slots__ = ("_at", "_hashes", "_keys")
