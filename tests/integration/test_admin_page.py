@@ -95,6 +95,8 @@ def test_from_the_login_to_the_lost_chunks_by_keyboard_alone(browser: Browser, u
     """The token, Enter, the search box, and the rows of the drawing by the arrow keys."""
     with looking(browser, url) as page:
         page.goto("/admin")
+        # A browser gives the focus behind the load, and drops what is typed before.
+        expect(page.locator("#token")).to_be_focused()
         page.keyboard.insert_text("adm_" + "a" * 64)
         page.keyboard.press("Enter")
         page.wait_for_selector(".top")
