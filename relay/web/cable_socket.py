@@ -106,6 +106,7 @@ class CableSocket:
             self._pause = self._loop.call_later(pause_s, self._read_on, "rate")
         if self._outbox.pending_bytes > ANSWERS_MAX_BYTES:
             self._stop_reading("answers")
+        self._passes.relieve()
 
     def received_binary(self, size: int) -> None:
         """See `SocketUser.received_binary`."""

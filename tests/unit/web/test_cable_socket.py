@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import cast
 
 import pytest
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 from relay.web import cable_socket as module
 from relay.web.cable_socket import CableSocket, serve_socket
 from relay.web.connection import Connection
-from relay.web.fast.passes import Passes
+from relay.web.fast.passes import MANY, Passes
 from relay.web.fast.websocket import Socket, SocketUser
 from relay.web.intake import WAITING_FRAMES_MAX
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
@@ -163,6 +164,18 @@ async def test_all_that_gathers_in_a_pass_is_one_write(stage: Stage) -> None:
     await turn()
     assert stage.done == ["a|b"]
     assert stage.outbox.pending_bytes == 0
+
+
+async def test_of_a_long_pass_it_is_written_behind_a_read(stage: Stage) -> None:
+    """Once many wait: it does not wait for all the sockets that are still to be read."""
+    written = list[int]()
+    for number in range(MANY - 1):
+        stage.passes.soon(partial(written.append, number))
+    stage.user.received([], 0)
+    assert written == []
+    stage.outbox.put("a")
+    stage.user.received([], 0)
+    assert (len(written), stage.done) == (MANY - 1, ["a"])
 
 
 async def test_frames_are_paid_for_with_their_bytes_and_acted_on(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from contextvars import Context, ContextVar
 import pytest
 from structlog.testing import capture_logs
 
-from relay.web.fast.passes import Passes
+from relay.web.fast.passes import MANY, Passes
 
 NAME: ContextVar[str] = ContextVar("name", default="nobody")
 
@@ -89,3 +89,33 @@ def test_what_is_written_carries_nobodys_names(loop: Loop) -> None:
     NAME.reset(token)
     loop.turn()
     assert seen == ["nobody"]
+
+
+def test_of_a_long_pass_it_is_written_once_many_wait(loop: Loop) -> None:
+    """What was read first does not wait for what is read last; what is left is written as ever."""
+    passes, called = Passes(loop.call_soon), list[int]()
+    for number in range(MANY + 1):
+        passes.soon(lambda number=number: called.append(number))  # type: ignore[misc]
+        if number == MANY - 2:
+            passes.relieve()
+            assert called == []
+    passes.relieve()
+    assert called == list(range(MANY + 1))
+    passes.soon(lambda: called.append(-1))
+    assert len(loop.calls) == 1, "one call of the loop is enough for a pass"
+    loop.turn()
+    assert called == [*range(MANY + 1), -1]
+    passes.soon(lambda: called.append(-2))
+    loop.turn()
+    assert called[-1] == -2
+
+
+def test_what_is_written_in_mid_pass_carries_nobodys_names(loop: Loop) -> None:
+    """It is called by whoever has read the most, and does not belong to them."""
+    passes, seen = Passes(loop.call_soon), list[str]()
+    token = NAME.set("somebody")
+    for _ in range(MANY):
+        passes.soon(lambda: seen.append(NAME.get()))
+    passes.relieve()
+    NAME.reset(token)
+    assert seen == ["nobody"] * MANY
