@@ -23,12 +23,13 @@ EXTENSION = "relay.socket"
 """Where a scope's `extensions` have the socket."""
 
 PORTION_BYTES = 4_096
-"""What is decoded at a time: some 17 chunks, which are acted on together; or half a millisecond of
-frames that are as small as they can be, each of which costs less here than by ASGI."""
+"""What is decoded at a time: some 17 chunks; or half a millisecond of frames that are as small as
+they can be, each of which costs less here than by ASGI."""
 
 TURN_S = 0.0003
-"""After how long no further portion of a socket is decoded before the others have their turn. They
-wait for so long and for one portion more."""
+"""After how long no further portion of a socket is decoded before the others have their turn. What
+was decoded by then is acted on together: some 130 chunks, so that those of one stream, which come
+behind each other wherever the relay is behind, cost one event and one write."""
 
 
 class SocketUser(Protocol):
@@ -88,7 +89,10 @@ class Socket(Protocol):
 class FastWebSocket(HardenedWebSocket):
     """See `Socket`."""
 
-    __slots__ = ("_is_open", "_loop", "_pongs", "_reader", "_unpaid", "_user", "is_full", "out")
+    __slots__ = (
+        *("_decoded", "_is_open", "_loop", "_pongs", "_reader", "_unpaid", "_user"),
+        *("is_full", "out"),
+    )
 
     _reader: FrameReader
 
@@ -97,6 +101,8 @@ class FastWebSocket(HardenedWebSocket):
         self._user: SocketUser | None = None
         self._pongs: list[bytes] = []
         """Not written yet."""
+        self._decoded: list[str] = []
+        """Messages of this turn that nobody was told of."""
         self._unpaid = 0
         """Bytes that were read, and no message told of."""
         self.is_full = False
@@ -127,7 +133,9 @@ class FastWebSocket(HardenedWebSocket):
         if messages and not self._unpaid and user is not None:
             user.received(messages, len(data))
         else:
-            self._pay(messages, len(data))
+            self._decoded = messages
+            self._unpaid += len(data)
+            self._tell()
         if reader.control is not None or reader.failure is not None:
             self._answer()
 
@@ -136,12 +144,16 @@ class FastWebSocket(HardenedWebSocket):
         if self._user is None:
             super().take(data)
             return
-        self._pay(self._reader.feed(data), len(data))
-        self._answer()
+        reader = self._reader
+        self._decoded += reader.feed(data)
+        self._unpaid += len(data)
+        if reader.control is not None or reader.failure is not None:
+            self._tell()
+            self._answer()
 
-    def _pay(self, messages: Sequence[str], size: int) -> None:
-        """Tell of messages, and of all bytes that were read for them."""
-        self._unpaid += size
+    def _tell(self) -> None:
+        """Tell of the messages that were decoded, and of all bytes that were read for them."""
+        messages, self._decoded = self._decoded, []
         if messages and self._user is not None:
             size, self._unpaid = self._unpaid, 0
             self._user.received(messages, size)
@@ -263,6 +275,7 @@ class FastWebSocket(HardenedWebSocket):
         self._reader = FrameReader(self.config.ws_max_size)
         self._portions.portion_bytes = PORTION_BYTES
         self._portions.turn_s = TURN_S
+        self._portions.turn_over = self._tell
         self._is_open = not self.close_sent
         if self.disconnected:
             user.lost()

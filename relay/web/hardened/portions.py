@@ -19,6 +19,9 @@ PORTION_BYTES: Final = 256
 TURN_S: Final = 0.0001
 """How long one connection decodes before the others have their turn."""
 
+TURN_BYTES: Final = 32_768
+"""How much one connection decodes before that, however quick it is."""
+
 
 async def others_first() -> None:
     """Let everybody else read and write: a handshake is as much work as some twenty chunks.
@@ -34,7 +37,8 @@ class Portions:
     """What one connection has sent, as far as its protocol has not taken it yet.
 
     `take` is what decodes. `ready` is whether the protocol would read on by itself: it is not where
-    it waits for its application, and says `go_on` once that has caught up.
+    it waits for its application, and says `go_on` once that has caught up. `turn_over` is called
+    behind the last portion of each turn: for who decodes portions, and acts on turns.
     """
 
     __slots__ = (
@@ -46,6 +50,7 @@ class Portions:
         "_transport",
         "_turn",
         "portion_bytes",
+        "turn_over",
         "turn_s",
     )
 
@@ -65,6 +70,7 @@ class Portions:
         self._turn: asyncio.Handle | None = None
         self.portion_bytes = PORTION_BYTES
         self.turn_s = TURN_S
+        self.turn_over: Callable[[], None] = _nothing_to_do
 
     @property
     def waiting(self) -> bool:
@@ -77,6 +83,7 @@ class Portions:
             self._data, self._at = self._data[self._at :] + data, 0
         elif len(data) <= self.portion_bytes:
             self._take(data)
+            self.turn_over()
         else:
             self._data = data
             self._take_turn()
@@ -101,7 +108,7 @@ class Portions:
 
         They know each other: a garbage collector would have to find out that nobody else does.
         """
-        self._take, self._ready = _nothing, _not_ready
+        self._take, self._ready, self.turn_over = _nothing, _not_ready, _nothing_to_do
         return self.drop()
 
     def _schedule(self) -> None:
@@ -110,13 +117,14 @@ class Portions:
 
     def _take_turn(self) -> None:
         self._turn = None
-        until = self._loop.time() + self.turn_s
+        until, end = self._loop.time() + self.turn_s, self._at + TURN_BYTES
         while self._at < len(self._data) and not self._transport.is_closing():
             portion = self._data[self._at : self._at + self.portion_bytes]
             self._at += self.portion_bytes
             self._take(portion)
-            if self._loop.time() >= until:
+            if self._at >= end or self._loop.time() >= until:
                 break
+        self.turn_over()
         if self._transport.is_closing():
             self.drop()
         elif self._at < len(self._data):
@@ -165,6 +173,9 @@ class Flow(FlowControl):
 
 
 def _nothing(_: bytes) -> None: ...
+
+
+def _nothing_to_do() -> None: ...
 
 
 def _not_ready() -> bool:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
-from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
 from relay.limits.allowance import Allowance
 from relay.limits.door import Door
-from relay.server import server_config
-from relay.web.fast import frames
-from relay.web.fast.websocket import FastWebSocket, socket_in
+from relay.web.fast import frames, websocket
+from relay.web.fast.websocket import PORTION_BYTES, socket_in
 from relay.web.hardened.websocket import AFTER_CLOSE_BYTES_MAX
 from tests.unit.web.fakes import eventually, serving
+from tests.unit.web.fast.stage import EOF, UPGRADE, Stage, User
 
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
-EOF = b"<eof>"
 TEXT, PING, PONG, CLOSE, BINARY = 0x81, 0x89, 0x8A, 0x88, 0x82
 
 
@@ -30,119 +22,6 @@ def frame(first: int, payload: bytes = b"") -> bytes:
     if len(payload) > 125:
         return bytes((first, 0x80 | 126)) + len(payload).to_bytes(2) + bytes(4) + payload
     return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
-
-
-class Wire(asyncio.Transport):
-    """A transport that keeps what is written to it."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 5)})
-        self.protocol: FastWebSocket | None = None
-        self.written = b""
-        self.writes = 0
-        self.done: list[str] = []
-        self.reading = True
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-        self.writes += 1
-
-    def close(self) -> None:
-        self.done.append("close")
-
-    def abort(self) -> None:
-        self.done.append("abort")
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.written += EOF
-
-    def is_closing(self) -> bool:
-        return bool(self.done)
-
-    def is_reading(self) -> bool:
-        return self.reading
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-
-class User:
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, object]] = []
-        self.sizes: list[int] = []
-
-    def received(self, messages: Sequence[str], size: int) -> None:
-        """Note it."""
-        self.told += [("text", message) for message in messages]
-        self.sizes.append(size)
-
-    def received_binary(self, size: int) -> None:
-        """Note it."""
-        self.told.append(("binary", size))
-
-    def may_write(self) -> None:
-        """Note it."""
-        self.told.append(("may write", None))
-
-    def lost(self) -> None:
-        """Note it."""
-        self.told.append(("lost", None))
-
-
-class Stage:
-    """A protocol on a wire, and the application behind it."""
-
-    def __init__(self, door: Door | None = None) -> None:
-        self.wire, self.user, self.end = Wire(), User(), asyncio.Event()
-        self.claims = True
-        self.offered: list[FastWebSocket | None] = []
-        self.accept = asyncio.Event()
-        self.accept.set()
-        config = server_config(self, fast=True, door=door)
-        config.load()
-        self.loop = asyncio.get_running_loop()
-        self.state = ServerState()
-        self.protocol = FastWebSocket(config, self.state, {}, self.loop)
-        self.protocol.connection_made(self.wire)
-        self.protocol.close_timeout = 0.01
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Accept, and claim the socket where it is offered."""
-        await receive()
-        await self.accept.wait()
-        await send({"type": "websocket.accept", "headers": []})
-        socket = socket_in(scope)
-        self.offered.append(socket)
-        if socket is not None and self.claims:
-            socket.claim(self.user)
-        await self.end.wait()
-
-    def say(self, *data: bytes) -> None:
-        """What the client sends, in these reads."""
-        for one in data:
-            self.protocol.data_received(one)
-
-    async def open(self) -> None:
-        """The handshake."""
-        self.say(UPGRADE)
-        await eventually(lambda: bool(self.offered))
-        head, _, self.wire.written = self.wire.written.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101")
-
-    async def stop(self) -> None:
-        """The end of the test."""
-        self.end.set()
-        await eventually(lambda: not self.state.tasks)
-        if not self.protocol.disconnected:
-            self.protocol.connection_lost(ConnectionResetError())
 
 
 @pytest.fixture
@@ -371,6 +250,28 @@ async def test_what_was_read_before_reading_stopped_is_taken_when_it_goes_on(
     stage.protocol.resume_reading()
     await eventually(lambda: len(stage.user.told) == 10_000)
     assert stage.wire.is_reading()
+    await stage.stop()
+
+
+async def test_what_is_decoded_in_a_turn_is_told_together(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that those of one stream are acted on together, where the relay is behind.
+
+    What is no text is answered behind its portion.
+    """
+    monkeypatch.setattr(websocket, "TURN_S", 100.0)
+    await stage.open()
+    piece = frame(TEXT, b"x" * 100)
+    count = 2 * PORTION_BYTES // len(piece)
+    stage.say(piece * count)
+    assert (len(stage.user.told), stage.user.sizes) == (count, [count * len(piece)])
+    stage.say(piece * count + frame(PING, b"?") + piece * count)
+    assert stage.wire.written == bytes((PONG, 1)) + b"?"
+    assert (len(stage.user.told), len(stage.user.sizes)) == (3 * count, 3)
+    assert sum(stage.user.sizes) == 3 * count * len(piece) + 7
+    stage.say(piece * count + frame(BINARY, b"123"))
+    assert stage.user.told == [("text", "x" * 100)] * (4 * count) + [("binary", 3)]
     await stage.stop()
 
 

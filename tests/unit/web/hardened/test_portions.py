@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from relay.web.hardened import portions as portions_module
-from relay.web.hardened.portions import PORTION_BYTES, Portions, others_first
+from relay.web.hardened.portions import (
+    PORTION_BYTES,
+    TURN_BYTES,
+    Portions,
+    others_first,
+)
 
 READ = bytes(range(256)) * 1024
 """As much as one read of a socket brings."""
@@ -94,6 +99,19 @@ async def test_what_is_quick_is_taken_in_one_turn() -> None:
     peer = Peer()
     peer.portions().feed(READ[: 8 * PORTION_BYTES])
     assert peer.pieces > 1
+
+
+async def test_a_turn_has_an_end_and_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever acts on turns is told behind each, also of what was taken at once."""
+    monkeypatch.setattr(portions_module, "TURN_S", 100.0)
+    peer, seen = Peer(), list[int]()
+    portions = peer.portions()
+    portions.turn_over = lambda: seen.append(len(peer.taken))
+    portions.feed(b"hello")
+    portions.feed(READ[: 2 * TURN_BYTES + 1])
+    assert seen == [5, 5 + TURN_BYTES]
+    await turns(3)
+    assert seen == [5, 5 + TURN_BYTES, 5 + 2 * TURN_BYTES, 6 + 2 * TURN_BYTES]
 
 
 @pytest.mark.usefixtures("slow")
