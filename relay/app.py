@@ -122,7 +122,7 @@ async def open_relay(settings: Settings, *, clock: Clock | None = None) -> Async
         lag = LoopLag(node.loop_lagged, call_later=loop.call_later, monotonic=loop.time)
         closing.callback(lag.stop)
         watch_process(node.metrics.registry)
-        passes = Passes(loop.call_soon) if settings.fast_path == "on" else None
+        passes = Passes(loop.call_soon, loop.time) if settings.fast_path == "on" else None
         relay = Relay(
             Starlette(),
             node,

@@ -73,17 +73,20 @@ class CableTransport:
     def send(self, message: Outbound) -> None:
         """Queue one message. Never blocks, never raises.
 
-        A cumulative `ack` replaces one of the same stream that is not written yet.
+        A cumulative `ack` replaces one of the same stream that is not written yet. What
+        acknowledges one chunk can wait; who sends many at a time may be waiting for it.
         """
         if isinstance(message, Acked):
+            can_wait = message.count == 1
             if self._protocol >= RELIABLE:
-                self._outbox.put_latest(message.stream_id, partial(self._render, message))
+                render = partial(self._render, message)
+                self._outbox.put_latest(message.stream_id, render, can_wait=can_wait)
                 return
             if message.sequence is not None:
                 receipts = self._receipts.of(
                     message.stream_id, message.sequence, message.count, self._now_iso()
                 )
-                self._outbox.put_all(receipts)
+                self._outbox.put_all(receipts, can_wait=can_wait)
                 return
         frame = self._render(message)
         if frame:

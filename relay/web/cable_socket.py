@@ -39,8 +39,8 @@ class CableSocket:
     """A `SocketUser`. `gone` is done once the socket is."""
 
     __slots__ = (
-        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_loop", "_names"),
-        *("_out", "_outbox", "_passes", "_pause", "_reasons_not_to_read", "_socket"),
+        *("_connection", "_deadline", "_intake", "_is_due", "_is_gone", "_is_waiting", "_loop"),
+        *("_names", "_out", "_outbox", "_passes", "_pause", "_reasons_not_to_read", "_socket"),
         *("_unwritten", "gone"),
     )
 
@@ -69,13 +69,14 @@ class CableSocket:
             # A bug of ours: its bot comes back and resends.
             failed=socket.abort,
         )
-        self._is_due = self._is_gone = False
+        self._is_due = self._is_waiting = self._is_gone = False
         self._reasons_not_to_read = _NONE
         self._unwritten = 0
         """Bytes that a full socket was given, and has not passed on."""
         self._deadline: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
         outbox.on_news = self._news
+        outbox.on_leisure = self._news_that_waits
         self._news()
         socket.claim(self)
 
@@ -85,7 +86,7 @@ class CableSocket:
         self._drop_deadline()
         if self._pause is not None:
             self._pause.cancel()
-        self._outbox.on_news = None
+        self._outbox.on_news = self._outbox.on_leisure = None
         self._outbox.end()
         if self.gone.cancelled() or not self.gone.done():
             self._socket.abort()
@@ -145,6 +146,16 @@ class CableSocket:
         if not self._is_due:
             self._is_due = True
             self._passes.soon(self._flush)
+
+    def _news_that_waits(self) -> None:
+        if not self._is_due and not self._is_waiting:
+            self._is_waiting = True
+            self._passes.at_leisure(self._flush_at_leisure)
+
+    def _flush_at_leisure(self) -> None:
+        self._is_waiting = False
+        if not self._is_due:
+            self._flush()
 
     def _flush(self) -> None:
         self._is_due = False

@@ -34,7 +34,8 @@ _RENDERED_BYTES = 256
 class Outbox:
     """The frames of one socket, in order.
 
-    One writer empties it: `run`, or whoever sets `on_news` and then calls `take` and `written`.
+    One writer empties it: `run`, or whoever sets `on_news`, and `on_leisure` if there is something
+    else to do first, and then calls `take` and `written`.
     `too_slow` is the farewell frame for a socket that let `max_bytes` pile up, `names` whose
     socket it is.
     """
@@ -48,6 +49,7 @@ class Outbox:
         "_too_slow",
         "_writing",
         "closing",
+        "on_leisure",
         "on_news",
         "pending_bytes",
     )
@@ -74,16 +76,21 @@ class Outbox:
         self._writing: list[asyncio.Future[None]] | None = None
         self.on_news: Callable[[], None] | None = None
         """Called whenever there is something to write, or to close."""
+        self.on_leisure: Callable[[], None] | None = None
+        """Called instead, if anything, where there is something to write that can wait."""
 
     def put(self, frame: str) -> None:
         """Queue one frame. Ignored once the outbox is closing."""
         self.put_all((frame,))
 
-    def put_all(self, frames: Sequence[str]) -> None:
-        """Queue frames in their order. Ignored once the outbox is closing."""
-        self._add(frames, sum(map(len, frames)))
+    def put_all(self, frames: Sequence[str], *, can_wait: bool = False) -> None:
+        """Queue frames in their order. Ignored once the outbox is closing.
 
-    def put_latest(self, key: str, render: Callable[[], str]) -> None:
+        What `can_wait` is written behind what cannot, or when the writer thinks fit.
+        """
+        self._add(frames, sum(map(len, frames)), can_wait=can_wait)
+
+    def put_latest(self, key: str, render: Callable[[], str], *, can_wait: bool = False) -> None:
         """Queue a frame that states the newest of something, replacing one of the same key.
 
         Right for what is cumulative: whoever reads the newest needs none of those before.
@@ -95,9 +102,10 @@ class Outbox:
         known = self._latest.get(key)
         if known is not None:
             self._latest[key] = known[0], render
+            self._wake(can_wait=can_wait)
             return
         self._latest[key] = len(self._frames), render
-        self._add(("",), _RENDERED_BYTES)
+        self._add(("",), _RENDERED_BYTES, can_wait=can_wait)
 
     def close(self, farewell: str | None = None) -> None:
         """Write what is queued and `farewell`, then end `run`. Idempotent; never blocks."""
@@ -197,7 +205,7 @@ class Outbox:
         self._frames.clear()
         self._latest = None
 
-    def _add(self, frames: Iterable[str], size: int) -> None:
+    def _add(self, frames: Iterable[str], size: int, *, can_wait: bool) -> None:
         if self.closing:
             return
         self.pending_bytes += size
@@ -206,8 +214,12 @@ class Outbox:
             self.close(self._too_slow)
             return
         self._frames.extend(frames)
-        if self.on_news is not None:
-            self.on_news()
+        self._wake(can_wait=can_wait)
+
+    def _wake(self, *, can_wait: bool) -> None:
+        wake = (self.on_leisure if can_wait else None) or self.on_news
+        if wake is not None:
+            wake()
 
 
 def _release(waiters: Iterable[asyncio.Future[None]]) -> None:

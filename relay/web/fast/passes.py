@@ -1,14 +1,17 @@
-"""One write per connection and pass of the event loop.
+"""One write per connection and pass of the event loop, or fewer.
 
 What one pass of the loop reads from all its sockets is acted on at once; what is to be written
 because of it gathers, and is written at the beginning of the next pass. Of a long pass it is
 written as soon as many wait: else what was read first would wait for what is read last, and then
 once more until all that was written for is prepared.
+
+What can wait is written in the next pass, too, unless that one is long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Protocol
 
@@ -18,7 +21,11 @@ _logger = get_logger(__name__)
 
 
 MANY = 32
-"""With so many that wait, `relieve` writes. Half as many chunks: some half a millisecond."""
+"""With so many that wait, `relieve` writes, and a pass is long: some millisecond."""
+
+
+WAIT_S = 0.1
+"""How long what can wait does at most: as TCP may with its ACKs (RFC 9293, 3.8.6.3: 0.5 s)."""
 
 
 class Output(Protocol):
@@ -34,38 +41,76 @@ class Output(Protocol):
 
 
 class Passes:
-    """Calls back whoever has something to write. `call_soon` is the loop's."""
+    """Calls back whoever has something to write. `call_soon` and `time` are the loop's."""
 
-    __slots__ = ("_call_soon", "_context", "_due", "_is_asked_for")
+    __slots__ = (
+        *("_call_soon", "_context", "_due", "_is_asked_for", "_leisurely"),
+        *("_now", "_room", "_time"),
+    )
 
-    def __init__(self, call_soon: Callable[..., object]) -> None:
+    def __init__(self, call_soon: Callable[..., object], time: Callable[[], float]) -> None:
         self._call_soon = call_soon
+        self._time = time
         # Its own: what is logged of one socket must not carry the names of another.
         self._context = Context()
         self._due: list[Callable[[], None]] = []
+        self._leisurely: deque[tuple[float, Callable[[], None]]] = deque()
+        """Since when somebody waits, and whom to call."""
+        self._now = 0.0
+        """When the last pass began: to ask for the time of each who waits is dearer."""
+        self._room = MANY
+        """How many more may be called until this pass is a long one."""
         self._is_asked_for = False
 
     def soon(self, flush: Callable[[], None]) -> None:
         """Call this once, in the next pass or by `relieve`. Whoever asks twice is called twice."""
         if not self._is_asked_for:
-            self._is_asked_for = True
-            self._call_soon(self._turn, context=self._context)
+            self._ask()
         self._due.append(flush)
+
+    def at_leisure(self, flush: Callable[[], None]) -> None:
+        """Call this once, behind the first pass that is not long, or after `WAIT_S`."""
+        if not self._is_asked_for:
+            self._ask()
+        self._leisurely.append((self._now, flush))
 
     def relieve(self) -> None:
         """Call now whoever waits, if there are many: for who has acted on all that it has read."""
         if len(self._due) >= MANY:
-            self._context.run(self._flush)
+            self._context.run(self._call_due)
+
+    def _ask(self) -> None:
+        self._is_asked_for = True
+        self._call_soon(self._turn, context=self._context)
 
     def _turn(self) -> None:
         self._is_asked_for = False
-        self._flush()
+        self._call_due()
+        if self._leisurely:
+            self._call_leisurely()
+        self._room = MANY
 
-    def _flush(self) -> None:
+    def _call_due(self) -> None:
         due, self._due = self._due, []
-        for flush in due:
-            try:
-                flush()
-            except Exception:
-                # A bug of ours: it must not keep the others from writing.
-                _logger.exception("write_failed")
+        self._room -= len(due)
+        _call(due)
+
+    def _call_leisurely(self) -> None:
+        waiting, room = self._leisurely, self._room
+        self._now = self._time()
+        since = self._now - WAIT_S
+        called: list[Callable[[], None]] = []
+        while waiting and (len(called) < room or waiting[0][0] <= since):
+            called.append(waiting.popleft()[1])
+        _call(called)
+        if waiting and not self._is_asked_for:
+            self._ask()
+
+
+def _call(flushes: Sequence[Callable[[], None]]) -> None:
+    for flush in flushes:
+        try:
+            flush()
+        except Exception:
+            # A bug of ours: it must not keep the others from writing.
+            _logger.exception("write_failed")

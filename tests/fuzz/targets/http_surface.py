@@ -97,7 +97,7 @@ class Relay:
         self.loop = asyncio.new_event_loop()
         self.complaints = Complaints()
         self.state = ServerState()
-        self._passes = Passes(self.loop.call_soon) if fast else None
+        self._passes = Passes(self.loop.call_soon, self.loop.time) if fast else None
         self._config = server_config(self._app(), fast=fast)
         self._config.load()
         logging.getLogger().addHandler(self.complaints)

@@ -212,6 +212,12 @@ class Served:
         return -1 if stream is None else stream.audience.readers
 
 
+def running_passes() -> Passes:
+    """Passes of the loop that runs."""
+    loop = asyncio.get_running_loop()
+    return Passes(loop.call_soon, loop.time)
+
+
 @asynccontextmanager
 async def serving(**changes: object) -> AsyncIterator[Served]:
     """Serve the web layer; `changes` are settings that differ from `SETTINGS`."""
@@ -224,7 +230,7 @@ async def serving(**changes: object) -> AsyncIterator[Served]:
         settings=settings,
         tracer=tracer,
     )
-    passes = Passes(asyncio.get_running_loop().call_soon) if settings.fast_path == "on" else None
+    passes = running_passes() if settings.fast_path == "on" else None
     responder = Responder(keepalive_s=settings.keepalive_seconds, drain_s=0, passes=passes)
     routes = web_routes(node, directory, responder, settings, clock, passes=passes)
     app = Starlette(routes=[*routes])

@@ -289,6 +289,20 @@ async def test_acknowledgements_of_protocol_1_are_never_merged() -> None:
     assert [inner(frame)["sequence"] for frame in await written.flush()] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_what_acknowledges_one_chunk_can_wait_and_what_acknowledges_many_cannot(
+    protocol: int,
+) -> None:
+    """Whoever sends many at a time may be waiting; also where one of its chunks waits already."""
+    written, told = Written(protocol), list[str]()
+    written.outbox.on_news = partial(told.append, "now")
+    written.outbox.on_leisure = partial(told.append, "at leisure")
+    written.transport.send(Acked("s1", 0, 1, (), 8))
+    written.transport.send(Acked("s1", 2, 3, (), 8, 2))
+    written.transport.send(Pong())
+    assert told == ["at leisure", "now", "now"]
+
+
 async def test_what_a_protocol_lacks_is_not_sent() -> None:
     """A legacy bot is neither asked to resend nor told to cancel."""
     written = Written(1)

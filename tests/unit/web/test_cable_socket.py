@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 from relay.web import cable_socket as module
 from relay.web.cable_socket import CableSocket, serve_socket
 from relay.web.connection import Connection
-from relay.web.fast.passes import MANY, Passes
+from relay.web.fast.passes import MANY
 from relay.web.fast.websocket import Socket, SocketUser
 from relay.web.intake import WAITING_FRAMES_MAX
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
-from tests.unit.web.fakes import eventually
+from tests.unit.web.fakes import eventually, running_passes
 
 
 class FakeSocket:
@@ -105,7 +105,7 @@ class Stage:
         self.socket = FakeSocket()
         self.outbox = Outbox(too_slow="too slow", max_bytes=2 * ANSWERS_MAX_BYTES)
         self.connection = FakeConnection(self.outbox)
-        self.passes = Passes(asyncio.get_running_loop().call_soon)
+        self.passes = running_passes()
         self.user = CableSocket(
             cast("Socket", self.socket),
             cast("Connection", self.connection),
@@ -176,6 +176,29 @@ async def test_of_a_long_pass_it_is_written_behind_a_read(stage: Stage) -> None:
     stage.outbox.put("a")
     stage.user.received([], 0)
     assert (len(written), stage.done) == (MANY - 1, ["a"])
+
+
+async def test_what_can_wait_is_written_with_what_cannot(stage: Stage) -> None:
+    """One write for both. Left alone it is written while the relay has little else to do."""
+    stage.outbox.put_all(["a"], can_wait=True)
+    stage.outbox.put_latest("k", lambda: "b", can_wait=True)
+    await turn()
+    stage.outbox.put_all(["c"], can_wait=True)
+    await turn()
+    assert stage.done == ["a|b", "c"]
+    for _ in range(MANY):
+        stage.passes.soon(lambda: None)
+    stage.outbox.put_all(["d"], can_wait=True)
+    await asyncio.sleep(0)
+    assert stage.done == ["a|b", "c"]
+    stage.outbox.put("e")
+    stage.outbox.put_all(["f"], can_wait=True)
+    await turn()
+    assert stage.done == ["a|b", "c", "d|e|f"]
+    stage.outbox.put_all(["g"], can_wait=True)
+    stage.outbox.close("bye")
+    await turn()
+    assert stage.done[3:] == ["g|bye", "close"]
 
 
 async def test_frames_are_paid_for_with_their_bytes_and_acted_on(stage: Stage) -> None:

@@ -54,6 +54,20 @@ async def test_only_the_newest_frame_of_a_key_is_written() -> None:
     assert socket.frames == ["s1 at 2", "s2 at 1", "x"]
 
 
+async def test_what_can_wait_is_written_by_a_writer_that_does_nothing_else() -> None:
+    """At once: `run` has no leisure."""
+    socket = Socket()
+    outbox = Outbox(too_slow="slow")
+    writer = asyncio.create_task(outbox.run(socket.send))
+    outbox.put_all(["a"], can_wait=True)
+    await outbox.drained()
+    outbox.put_latest("s1", lambda: "b", can_wait=True)
+    await outbox.drained()
+    assert socket.frames == ["a", "b"]
+    outbox.close()
+    await writer
+
+
 async def test_a_frame_of_a_key_that_was_written_is_followed_by_a_new_one() -> None:
     """Merging never reaches back into what was already handed to the socket."""
     socket = Socket()

@@ -14,7 +14,7 @@ from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader, Subscription
 from relay.protocol.events import Entry
 from relay.web.fast.http import Framing
 from relay.web.fast.live_response import Common, LiveResponse
-from relay.web.fast.passes import Passes
+from tests.unit.web.fakes import running_passes
 
 COMMENT = b"(keep-alive)"
 VIEW = StreamView("s1", "e", "c", "a", "en")
@@ -94,7 +94,7 @@ class Stage:
         self.ended = asyncio.Event()
         self.closed: list[LiveResponse] = []
         self.common = Common(
-            passes=Passes(asyncio.get_running_loop().call_soon),
+            passes=running_passes(),
             framing=Framing(),
             send_timeout_s=send_timeout_s,
             max_age_s=max_age_s,
