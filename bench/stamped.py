@@ -56,9 +56,12 @@ class StampedSocket(DeviceSocket):
         if not data:
             self._end(None)
             return
-        [(_, _, stamp)] = notes
-        seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-        self.take(data, seconds + nanoseconds / 1e9 - self._ahead_s)
+        at = time.time()
+        # Linux begins to stamp a moment after the first socket has asked for it.
+        for _, _, stamp in notes:
+            seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+            at = seconds + nanoseconds / 1e9
+        self.take(data, at - self._ahead_s)
 
     def _end(self, error: Exception | None) -> None:
         self._loop.remove_reader(self._socket)

@@ -6,14 +6,50 @@ import asyncio
 import socket
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from bench.stamped import connect_stamped
+from bench import stamped
+from bench.stamped import SO_TIMESTAMPNS, connect_stamped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux stamps, others do not")
 
 
+@pytest.fixture
+def stamping() -> Iterator[None]:
+    """A socket that asked for stamps, and has been given one: from then on all are."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as ours,
+        listener.accept()[0] as peer,
+    ):
+        ours.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        notes: Sequence[object] = ()
+        while not notes:
+            peer.sendall(b"x")
+            notes = ours.recvmsg(1, 64)[1]
+        yield
+
+
+async def test_what_came_before_linux_stamps_came_when_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not fail: Linux begins a moment after it was asked."""
+    monkeypatch.setattr(stamped, "SO_TIMESTAMPNS", socket.SO_KEEPALIVE)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        device = await connect_stamped(*listener.getsockname())
+        peer, _ = listener.accept()
+        with peer:
+            before = time.monotonic()
+            peer.sendall(b"#000007")
+            await device.begun
+            assert before - 0.01 <= device.read_at[7] <= time.monotonic() + 0.01
+        await device.closed
+        device.close()
+
+
+@pytest.mark.usefixtures("stamping")
 async def test_what_is_read_late_has_come_in_time() -> None:
     """A reader that was busy for long is not what the server is blamed for."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
