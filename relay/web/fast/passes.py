@@ -23,7 +23,6 @@ _logger = get_logger(__name__)
 MANY = 32
 """With so many that wait, `relieve` writes, and a pass is long: some millisecond."""
 
-
 WAIT_S = 0.1
 """How long what can wait does at most: as TCP may with its ACKs (RFC 9293, 3.8.6.3: 0.5 s)."""
 
@@ -57,7 +56,8 @@ class Passes:
         self._leisurely: deque[tuple[float, Callable[[], None]]] = deque()
         """Since when somebody waits, and whom to call."""
         self._now = 0.0
-        """When the last pass began: to ask for the time of each who waits is dearer."""
+        """When somebody was last called at leisure, or looked at: to ask for the time of each who
+        waits is dearer. Where it is old, who waits is called too soon."""
         self._room = MANY
         """How many more may be called until this pass is a long one."""
         self._is_asked_for = False
