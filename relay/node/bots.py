@@ -7,6 +7,7 @@ streams, whatever order the network closes them in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -64,6 +65,10 @@ class LinkHost(Protocol):
 
     def stream_of(self, bot_id: int, stream_id: str) -> StreamPort | None:
         """Return the bot's stream, or None where there is none of this id (for this bot)."""
+        ...
+
+    def acked_at(self, bot_id: int, stream_id: str) -> float | None:
+        """When a chunk of the bot's stream was last acknowledged; None where none was."""
         ...
 
     async def resume_stream(self, link: BotLink, stream_id: str, voucher: str) -> bool:
@@ -154,7 +159,10 @@ class BotLink:
         self._host = host
         self._transport = transport
         self._logger = structlog.get_logger("relay.node")
-        self._turns = LegacyTurns(stale_after_s=stale_after_s) if not self.reliable else None
+        self._turns: LegacyTurns | None = None
+        if not self.reliable:
+            chunk_at = partial(host.acked_at, bot_id)
+            self._turns = LegacyTurns(stale_after_s=stale_after_s, chunk_at=chunk_at)
 
     @property
     def reliable(self) -> bool:
@@ -210,10 +218,7 @@ class BotLink:
 
         Returns what to await before the next message. `open_stream` has just returned the stream.
         """
-        now = self._host.now()
-        if self._turns is not None:
-            self._turns.heard(stream.stream_id, now)
-        return stream.receive_next(chunks, now)
+        return stream.receive_next(chunks, self._host.now())
 
     def started(self, bot_stream_key: str) -> None:
         """2.0.x begins to answer the oldest question that has no key yet.

@@ -277,6 +277,11 @@ class Node:
             return None
         return stream
 
+    def acked_at(self, bot_id: int, stream_id: str) -> float | None:
+        """See `LinkHost.acked_at`."""
+        stream = self.stream_of(bot_id, stream_id)
+        return None if stream is None else stream.record.acked_at.newest
+
     async def resume_stream(self, link: BotLink, stream_id: str, voucher: str) -> bool:
         """Let a bot go on with a stream that this relay may have lost. False: it cannot.
 

@@ -42,6 +42,11 @@ class AckTimes:
         """Of the sequences from 0 on, as far as they came in order: mostly all of them."""
         self._others: dict[int, float] | None = None
 
+    @property
+    def newest(self) -> float | None:
+        """When a sequence was last acknowledged; None before the first."""
+        return max((*self._in_order[-1:], *(self._others or {}).values()), default=None)
+
     def note(self, first: int, last: int, at: float) -> None:
         """These sequences are acknowledged."""
         times, others = self._in_order, self._others

@@ -7,24 +7,32 @@ the same as what the relay still has open.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 KEYS_MAX = 64
 """How many of the bot's own stream keys are remembered."""
 
 
 class LegacyTurns:
-    """The questions that one connection was asked and has not ended, oldest first."""
+    """The questions that one connection was asked and has not ended, oldest first.
 
-    __slots__ = ("_active", "_keys", "_stale_after_s")
+    `chunk_at` is asked when a chunk of a stream was last acknowledged, None where none was: to note
+    it here as well is what every chunk would pay for.
+    """
 
-    def __init__(self, *, stale_after_s: float) -> None:
+    __slots__ = ("_active", "_chunk_at", "_keys", "_stale_after_s")
+
+    def __init__(self, *, stale_after_s: float, chunk_at: Callable[[str], float | None]) -> None:
         self._stale_after_s = stale_after_s
+        self._chunk_at = chunk_at
         self._active: dict[str, float] = {}
+        """Since when, or when something else than a chunk came last."""
         self._keys: dict[str, str] = {}
 
     def asked(self, stream_id: str, now: float) -> list[str]:
         """A question goes out; returns every stream that overlaps now, if more than one."""
         for turn, seen in list(self._active.items()):
-            if now - seen > self._stale_after_s:
+            if now - max(seen, self._chunk_at(turn) or seen) > self._stale_after_s:
                 del self._active[turn]
         self._active[stream_id] = now
         return list(self._active) if len(self._active) > 1 else []
@@ -36,7 +44,7 @@ class LegacyTurns:
             self._keys[bot_stream_key] = stream_id
 
     def heard(self, stream_id: str, now: float) -> None:
-        """The bot sent something of this stream."""
+        """The bot sent something of this stream; of chunks `chunk_at` knows."""
         if stream_id in self._active:
             self._active[stream_id] = now
 

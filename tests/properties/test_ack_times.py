@@ -21,6 +21,7 @@ def test_the_first_time_of_each_sequence_is_kept(
         for sequence in range(first, first + more + 1):
             expected.setdefault(sequence, float(at))
     assert dict(times.items()) == expected
+    assert times.newest == max(expected.values(), default=None)
     assert [times.get(number) for number in range(30)] == [expected.get(n) for n in range(30)]
     times.forget(stop, ((early, early + 2),))
     assert dict(times.items()) == {

@@ -153,6 +153,28 @@ async def test_the_streams_of_a_legacy_bot_are_numbered_by_arrival_when_they_ove
     assert [row.missing_sequences for row in rows.values()] == [[], []]
 
 
+async def test_a_long_answer_overlaps_with_what_is_asked_while_it_runs(world: World) -> None:
+    """Its newest chunk counts, however long ago it was asked."""
+    bot = await world.bot(protocol=1)
+    first = (await world.ask("one")).stream_id
+    await world.read(first)
+    await world.advance(50.0)
+    port = bot.link.open_stream(first)
+    assert port is not None
+    pending = bot.link.receive_chunks(port, (Chunk("a", 0), Chunk("b", 1)))
+    if pending is not None:
+        await pending
+    await world.advance(50.0)
+    second = (await world.ask("two")).stream_id
+    for sequence, (stream, text) in enumerate([(second, "A"), (first, "c")], start=2):
+        await bot.say(stream, Chunk(text, sequence))
+    readers = [await world.read(first), await world.read(second)]
+    for stream in (first, second):
+        await bot.say(stream, End())
+    assert [await reader.read_all() for reader in readers] == ["abc", "A"]
+    assert [reader.sequences for reader in readers] == [[0, 1, 2], [0]]
+
+
 async def test_a_turn_that_the_relay_closed_still_runs_until_its_bot_ends_it(
     world: World,
 ) -> None:

@@ -8,9 +8,15 @@ from relay.node.turns import KEYS_MAX, LegacyTurns
 
 
 @pytest.fixture
-def turns() -> LegacyTurns:
+def chunks() -> dict[str, float]:
+    """When the newest chunk of a stream came."""
+    return {}
+
+
+@pytest.fixture
+def turns(chunks: dict[str, float]) -> LegacyTurns:
     """Turns that are forgotten after 60 s of silence."""
-    return LegacyTurns(stale_after_s=60.0)
+    return LegacyTurns(stale_after_s=60.0, chunk_at=chunks.get)
 
 
 def test_one_question_at_a_time_overlaps_with_nothing(turns: LegacyTurns) -> None:
@@ -42,6 +48,24 @@ def test_a_turn_is_forgotten_after_a_long_silence(turns: LegacyTurns) -> None:
     assert turns.asked("b", 90.0) == ["a", "b"]
     turns.ended("b")
     assert turns.asked("c", 90.1) == []
+
+
+def test_a_chunk_ends_the_silence_too(turns: LegacyTurns, chunks: dict[str, float]) -> None:
+    """Nobody notes each of them: what the stream knows of its newest one counts."""
+    turns.asked("a", 0.0)
+    chunks["a"] = 30.0
+    assert turns.asked("b", 90.0) == ["a", "b"]
+    turns.ended("b")
+    assert turns.asked("c", 90.1) == []
+
+
+def test_a_chunk_from_before_the_question_is_no_longer_silence(
+    turns: LegacyTurns, chunks: dict[str, float]
+) -> None:
+    """What was taken up late is as new as the newest of both."""
+    chunks["a"] = 10.0
+    turns.take_up("a", "", 50.0)
+    assert turns.asked("b", 100.0) == ["a", "b"]
 
 
 def test_what_was_never_asked_here_is_not_running(turns: LegacyTurns) -> None:
