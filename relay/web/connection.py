@@ -8,7 +8,7 @@ from typing import Final, assert_never
 from relay.limits.budget import Budget
 from relay.limits.gate import Holder
 from relay.logs import get_logger
-from relay.node.bots import StreamPort
+from relay.node.bots import BotLink, StreamPort
 from relay.protocol.events import Chunk, RefusalCode
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.bot_channel import BotChannel
@@ -49,7 +49,8 @@ class Connection:
     """The state of one socket between its upgrade and its close."""
 
     __slots__ = (
-        *("_budget", "_caller", "_channels", "_names", "_now", "_open", "_outbox", "_server"),
+        *("_bot", "_bot_identifier", "_budget", "_caller", "_channels", "_names", "_now"),
+        *("_open", "_outbox", "_server"),
     )
 
     def __init__(
@@ -68,6 +69,9 @@ class Connection:
         self._now = now
         self._server = cable.CableServer()
         self._open: dict[str, Channel] = {}
+        self._bot: BotLink | None = None
+        """Of the channel by which this socket carries a bot, of which there is one at most."""
+        self._bot_identifier = ""
 
     def charge(self, size: int, frames: int = 1) -> float:
         """Pay for frames of this many bytes. Returns how long not to read the next, in seconds."""
@@ -96,25 +100,25 @@ class Connection:
 
     def open_stream(self, identifier: str, stream_id: str) -> StreamPort | None:
         """Return the stream if its chunks may go to `receive_chunks`."""
-        channel = self._open.get(identifier)
-        return channel.link.open_stream(stream_id) if isinstance(channel, BotChannel) else None
+        bot = self._bot
+        if bot is None or identifier != self._bot_identifier:
+            return None
+        return bot.open_stream(stream_id)
 
-    def receive_chunks(
-        self, identifier: str, stream: StreamPort, chunks: Sequence[Chunk]
-    ) -> Awaitable[None] | None:
+    def receive_chunks(self, stream: StreamPort, chunks: Sequence[Chunk]) -> Awaitable[None] | None:
         """Act on chunks of one stream that came together, as `receive` does on one frame each.
 
-        Returns what to await before the next frame.
+        Returns what to await before the next frame. `open_stream` has just returned the stream.
         """
-        channel = self._open[identifier]
-        if self._outbox.closing or not isinstance(channel, BotChannel):
+        bot = self._bot
+        if bot is None or self._outbox.closing:
             return None
         try:
-            return channel.link.receive_chunks(stream, chunks)
+            return bot.receive_chunks(stream, chunks)
         except Exception:
             names = self._names_of_message(stream.stream_id, "stream_chunk")
             _logger.exception("message_failed", **names)
-            self._outbox.put(_system_error(identifier))
+            self._outbox.put(_system_error(self._bot_identifier))
             return None
 
     def refuse_binary(self) -> None:
@@ -128,6 +132,7 @@ class Connection:
 
     async def close(self) -> None:
         """The socket is gone: end every subscription. Never raises."""
+        self._bot = None
         while self._open:
             _, channel = self._open.popitem()
             try:
@@ -171,7 +176,7 @@ class Connection:
                 event.params,
                 self._caller,
                 self._outbox,
-                has_bot=any(isinstance(channel, BotChannel) for channel in self._open.values()),
+                has_bot=self._bot is not None,
             )
         except Exception:
             stream_id = _id(event.params.get("session_id"))
@@ -180,11 +185,15 @@ class Connection:
             self._outbox.put(self._server.reject(event.identifier))
             return
         self._open[event.identifier] = channel
+        if isinstance(channel, BotChannel):
+            self._bot, self._bot_identifier = channel.link, event.identifier
         self._outbox.put(self._server.confirm(event.identifier))
 
     async def _unsubscribe(self, event: cable.Unsubscribe) -> None:
         channel = self._open.pop(event.identifier, None)
         if channel is not None:
+            if isinstance(channel, BotChannel):
+                self._bot = None
             await channel.close()
 
 

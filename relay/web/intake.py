@@ -141,7 +141,7 @@ class Intake:
             stream = connection.open_stream(frame.identifier, frame.stream_id)
             if stream is None:
                 return (), frames
-            waiting = connection.receive_chunks(frame.identifier, stream, (frame.chunk,))
+            waiting = connection.receive_chunks(stream, (frame.chunk,))
             return () if waiting is None else (waiting,), ()
         batches: dict[tuple[str, str], tuple[StreamPort, list[Chunk]]] = {}
         done = 0
@@ -160,8 +160,8 @@ class Intake:
                 batches[key] = stream, [frame.chunk]
             done += 1
         pending: list[Awaitable[None]] = []
-        for (identifier, _), (stream, chunks) in batches.items():
-            waiting = connection.receive_chunks(identifier, stream, chunks)
+        for stream, chunks in batches.values():
+            waiting = connection.receive_chunks(stream, chunks)
             if waiting is not None:
                 pending.append(waiting)
         return pending, frames[done:]

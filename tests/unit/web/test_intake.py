@@ -46,9 +46,7 @@ class Acted:
         """All streams are open, or none; one is known by its id."""
         return stream_id if self.open else None
 
-    def receive_chunks(
-        self, identifier: str, stream_id: str, chunks: Sequence[Chunk]
-    ) -> Awaitable[None] | None:
+    def receive_chunks(self, stream_id: str, chunks: Sequence[Chunk]) -> Awaitable[None] | None:
         """Act on chunks, at once or later."""
         self.acted.append(f"{stream_id}:{''.join(one.content for one in chunks)}")
         return self._stored(stream_id) if self.chunks_wait else None
