@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
 
 from relay.clock import Clock
 from relay.web.auth import BotIdentity
@@ -48,6 +50,16 @@ LEGACY, RELIABLE = 1, 2
 SDK_CHARS_MAX = 64
 
 
+class _Run(Struct, gc=False):
+    """Neighbouring sequences of one stream whose receipts are not written yet."""
+
+    stream_id: str
+    first: int
+    last: int
+    size: int
+    """Of one receipt, in bytes."""
+
+
 class CableTransport:
     """The node's way to a bot: one subscription on one socket."""
 
@@ -57,6 +69,7 @@ class CableTransport:
         "_outbox",
         "_protocol",
         "_receipts",
+        "_run",
         "_second",
         "_timestamp",
     )
@@ -69,6 +82,8 @@ class CableTransport:
         self._second = -1
         self._timestamp = ""
         self._receipts = Receipts(identifier)
+        self._run: _Run | None = None
+        """The newest, as long as it may be joined by more: so receipts cost one write's work."""
 
     def send(self, message: Outbound) -> None:
         """Queue one message. Never blocks, never raises.
@@ -77,16 +92,13 @@ class CableTransport:
         acknowledges one chunk can wait; who sends many at a time may be waiting for it.
         """
         if isinstance(message, Acked):
-            can_wait = message.count == 1
             if self._protocol >= RELIABLE:
-                render = partial(self._render, message)
-                self._outbox.put_latest(message.stream_id, render, can_wait=can_wait)
+                newest = partial(self._newest, message)
+                can_wait = message.count == 1
+                self._outbox.put_latest(message.stream_id, newest, can_wait=can_wait)
                 return
             if message.sequence is not None:
-                receipts = self._receipts.of(
-                    message.stream_id, message.sequence, message.count, self._now_iso()
-                )
-                self._outbox.put_all(receipts, can_wait=can_wait)
+                self._receive(message.stream_id, message.sequence, message.count)
                 return
         frame = self._render(message)
         if frame:
@@ -95,6 +107,27 @@ class CableTransport:
     def close(self, reason: str, *, reconnect: bool) -> None:
         """Close the socket behind what is queued. Never blocks."""
         self._outbox.close(cable.disconnect(reason, reconnect=reconnect))
+
+    def _receive(self, stream_id: str, last: int, count: int) -> None:
+        """Say that these sequences are received: with their neighbours, if these wait still."""
+        can_wait = count == 1
+        run = self._run
+        if run is not None and last - count == run.last and stream_id == run.stream_id:
+            run.last = last
+            self._outbox.grow(run.size * count, can_wait=can_wait)
+            return
+        size = self._receipts.size + len(stream_id)
+        self._run = run = _Run(stream_id, last - count + 1, last, size)
+        self._outbox.put_late(partial(self._receipts_of, run), size * count, can_wait=can_wait)
+
+    def _receipts_of(self, run: _Run) -> Sequence[str]:
+        if self._run is run:
+            self._run = None
+        count = run.last - run.first + 1
+        return self._receipts.of(run.stream_id, run.last, count, self._now_iso())
+
+    def _newest(self, message: Acked) -> Sequence[str]:
+        return (self._render(message),)
 
     def _render(self, message: Outbound) -> str:
         payload = encode(message, self._protocol, now_iso=self._now_iso())

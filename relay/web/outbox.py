@@ -43,6 +43,7 @@ class Outbox:
     __slots__ = (
         "_drained",
         "_frames",
+        "_late",
         "_latest",
         "_max_bytes",
         "_names",
@@ -65,8 +66,10 @@ class Outbox:
         self._too_slow = too_slow
         self._max_bytes = max_bytes
         self._frames: list[str] = []
-        self._latest: dict[str, tuple[int, Callable[[], str]]] | None = None
+        self._late: list[tuple[int, Callable[[], Sequence[str]]]] | None = None
         """The places of frames that are made at the moment of writing, and what makes them."""
+        self._latest: dict[str, int] | None = None
+        """Which of these are to be replaced by a newer one of their key."""
         self.pending_bytes = 0
         """What is queued or being written."""
         self.closing = False
@@ -90,7 +93,28 @@ class Outbox:
         """
         self._add(frames, sum(map(len, frames)), can_wait=can_wait)
 
-    def put_latest(self, key: str, render: Callable[[], str], *, can_wait: bool = False) -> None:
+    def put_late(
+        self, make: Callable[[], Sequence[str]], size: int, *, can_wait: bool = False
+    ) -> None:
+        """Queue frames that are made at the moment of writing: some `size` bytes, or see `grow`.
+
+        What may still change until then, or be joined by more, is made once and for all of it.
+        """
+        if self.closing:
+            return
+        if self._late is None:
+            self._late = []
+        self._late.append((len(self._frames), make))
+        self._add(("",), size, can_wait=can_wait)
+
+    def grow(self, size: int, *, can_wait: bool = False) -> None:
+        """What was put to be made late, and is not written, will have so many bytes more."""
+        if not self.closing and self._charge(size) and not can_wait:
+            self._wake(can_wait=False)
+
+    def put_latest(
+        self, key: str, make: Callable[[], Sequence[str]], *, can_wait: bool = False
+    ) -> None:
         """Queue a frame that states the newest of something, replacing one of the same key.
 
         Right for what is cumulative: whoever reads the newest needs none of those before.
@@ -100,12 +124,12 @@ class Outbox:
         if self._latest is None:
             self._latest = {}
         known = self._latest.get(key)
-        if known is not None:
-            self._latest[key] = known[0], render
+        if known is not None and self._late is not None:
+            self._late[known] = self._late[known][0], make
             self._wake(can_wait=can_wait)
             return
-        self._latest[key] = len(self._frames), render
-        self._add(("",), _RENDERED_BYTES, can_wait=can_wait)
+        self._latest[key] = len(self._late or ())
+        self.put_late(make, _RENDERED_BYTES, can_wait=can_wait)
 
     def close(self, farewell: str | None = None) -> None:
         """Write what is queued and `farewell`, then end `run`. Idempotent; never blocks."""
@@ -142,10 +166,8 @@ class Outbox:
         if self._drained is not None:
             self._writing = [*(self._writing or ()), *self._drained]
             self._drained = None
-        if self._latest is not None:
-            latest, self._latest = self._latest, None
-            for place, render in latest.values():
-                frames[place] = render()
+        if self._late is not None:
+            frames = self._made(frames)
         return frames, self.pending_bytes
 
     def written(self, size: int) -> None:
@@ -201,20 +223,34 @@ class Outbox:
             self.end()
         return False
 
+    def _made(self, queued: Sequence[str]) -> list[str]:
+        late, self._late, self._latest = self._late or (), None, None
+        frames: list[str] = []
+        at = 0
+        for place, make in late:
+            frames += queued[at:place]
+            frames += make()
+            at = place + 1
+        frames += queued[at:]
+        return frames
+
     def _forget(self) -> None:
         self._frames.clear()
-        self._latest = None
+        self._late = self._latest = None
 
     def _add(self, frames: Iterable[str], size: int, *, can_wait: bool) -> None:
-        if self.closing:
-            return
+        if not self.closing and self._charge(size):
+            self._frames.extend(frames)
+            self._wake(can_wait=can_wait)
+
+    def _charge(self, size: int) -> bool:
+        """Whether there is room for so much more. There is none for a socket that does not read."""
         self.pending_bytes += size
-        if self.pending_bytes > self._max_bytes:
-            self._forget()
-            self.close(self._too_slow)
-            return
-        self._frames.extend(frames)
-        self._wake(can_wait=can_wait)
+        if self.pending_bytes <= self._max_bytes:
+            return True
+        self._forget()
+        self.close(self._too_slow)
+        return False
 
     def _wake(self, *, can_wait: bool) -> None:
         wake = (self.on_leisure if can_wait else None) or self.on_news

@@ -43,6 +43,8 @@ _CHUNK_CHARS = CHUNK_BYTES_MAX // 4
 
 
 LEGACY = 1
+_REST_BYTES = 40
+"""A sequence and a time."""
 _PLACE = -1
 """No sequence, so nobody else's."""
 
@@ -80,13 +82,15 @@ def read_chunk(raw: str) -> ChunkFrame | None:
 class Receipts:
     """The `chunk_received` frames of one subscription: they differ in their number and stream."""
 
-    __slots__ = ("_identifier", "_now_iso", "_parts", "_stream_id", "_tail")
+    __slots__ = ("_identifier", "_now_iso", "_parts", "_stream_id", "_tail", "size")
 
     def __init__(self, identifier: str) -> None:
         self._identifier = identifier
         self._now_iso = self._tail = ""
         self._stream_id: str | None = None
-        self._parts = ("", "", "")
+        self._parts = _around(identifier, "")
+        self.size = sum(map(len, self._parts)) + _REST_BYTES
+        """About how many bytes a frame has, beside its stream's id."""
 
     def of(self, stream_id: str, last: int, count: int, now_iso: str) -> list[str]:
         """Return the frames for the `count` sequences of a stream that end with `last`."""

@@ -158,8 +158,8 @@ async def test_what_was_queued_before_the_socket_was_claimed_is_written(stage: S
 async def test_all_that_gathers_in_a_pass_is_one_write(stage: Stage) -> None:
     """Of one socket."""
     stage.outbox.put("a")
-    stage.outbox.put_latest("k", lambda: "old")
-    stage.outbox.put_latest("k", lambda: "b")
+    stage.outbox.put_latest("k", lambda: ["old"])
+    stage.outbox.put_latest("k", lambda: ["b"])
     assert stage.done == []
     await turn()
     assert stage.done == ["a|b"]
@@ -181,7 +181,7 @@ async def test_of_a_long_pass_it_is_written_behind_a_read(stage: Stage) -> None:
 async def test_what_can_wait_is_written_with_what_cannot(stage: Stage) -> None:
     """One write for both. Left alone it is written while the relay has little else to do."""
     stage.outbox.put_all(["a"], can_wait=True)
-    stage.outbox.put_latest("k", lambda: "b", can_wait=True)
+    stage.outbox.put_latest("k", lambda: ["b"], can_wait=True)
     await turn()
     stage.outbox.put_all(["c"], can_wait=True)
     await turn()
@@ -246,9 +246,9 @@ async def test_a_full_socket_keeps_its_frames_in_the_outbox(stage: Stage) -> Non
     """Bounded there, and the newest of what is cumulative still replaces the older."""
     stage.fill()
     stage.outbox.put("a")
-    stage.outbox.put_latest("k", lambda: "old")
+    stage.outbox.put_latest("k", lambda: ["old"])
     await turn()
-    stage.outbox.put_latest("k", lambda: "new")
+    stage.outbox.put_latest("k", lambda: ["new"])
     await turn()
     assert stage.done == []
     stage.empty()

@@ -46,10 +46,10 @@ async def test_only_the_newest_frame_of_a_key_is_written() -> None:
     """What is cumulative is merged in the place of its first."""
     socket = Socket()
     outbox = Outbox(too_slow="slow")
-    outbox.put_latest("s1", lambda: "s1 at 1")
-    outbox.put_latest("s2", lambda: "s2 at 1")
+    outbox.put_latest("s1", lambda: ["s1 at 1"])
+    outbox.put_latest("s2", lambda: ["s2 at 1"])
     outbox.put("x")
-    outbox.put_latest("s1", lambda: "s1 at 2")
+    outbox.put_latest("s1", lambda: ["s1 at 2"])
     await written(outbox, socket.send)
     assert socket.frames == ["s1 at 2", "s2 at 1", "x"]
 
@@ -61,7 +61,7 @@ async def test_what_can_wait_is_written_by_a_writer_that_does_nothing_else() -> 
     writer = asyncio.create_task(outbox.run(socket.send))
     outbox.put_all(["a"], can_wait=True)
     await outbox.drained()
-    outbox.put_latest("s1", lambda: "b", can_wait=True)
+    outbox.put_latest("s1", lambda: ["b"], can_wait=True)
     await outbox.drained()
     assert socket.frames == ["a", "b"]
     outbox.close()
@@ -73,9 +73,9 @@ async def test_a_frame_of_a_key_that_was_written_is_followed_by_a_new_one() -> N
     socket = Socket()
     outbox = Outbox(too_slow="slow")
     writer = asyncio.create_task(outbox.run(socket.send))
-    outbox.put_latest("s1", lambda: "at 1")
+    outbox.put_latest("s1", lambda: ["at 1"])
     await outbox.drained()
-    outbox.put_latest("s1", lambda: "at 2")
+    outbox.put_latest("s1", lambda: ["at 2"])
     await outbox.drained()
     assert socket.frames == ["at 1", "at 2"]
     outbox.close()
@@ -90,7 +90,7 @@ async def test_the_farewell_is_the_last_frame_and_nothing_follows_it() -> None:
     outbox.close("bye")
     outbox.close("bye again")
     outbox.put("late")
-    outbox.put_latest("s1", lambda: "late")
+    outbox.put_latest("s1", lambda: ["late"])
     assert await outbox.run(socket.send) is True
     assert socket.frames == ["a", "bye"]
 
