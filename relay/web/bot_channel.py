@@ -50,14 +50,19 @@ LEGACY, RELIABLE = 1, 2
 SDK_CHARS_MAX = 64
 
 
-class _Run(Struct, gc=False):
+class _Run(Struct):
     """Neighbouring sequences of one stream whose receipts are not written yet."""
 
+    transport: CableTransport
     stream_id: str
     first: int
     last: int
     size: int
     """Of one receipt, in bytes."""
+
+    def __call__(self) -> Sequence[str]:
+        """Make the receipts; nothing joins them any more."""
+        return self.transport.receipts_of(self)
 
 
 class CableTransport:
@@ -117,10 +122,11 @@ class CableTransport:
             self._outbox.grow(run.size * count, can_wait=can_wait)
             return
         size = self._receipts.size + len(stream_id)
-        self._run = run = _Run(stream_id, last - count + 1, last, size)
-        self._outbox.put_late(partial(self._receipts_of, run), size * count, can_wait=can_wait)
+        self._run = run = _Run(self, stream_id, last - count + 1, last, size)
+        self._outbox.put_late(run, size * count, can_wait=can_wait)
 
-    def _receipts_of(self, run: _Run) -> Sequence[str]:
+    def receipts_of(self, run: _Run) -> Sequence[str]:
+        """Make the receipts of a run."""
         if self._run is run:
             self._run = None
         count = run.last - run.first + 1
