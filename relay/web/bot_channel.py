@@ -49,6 +49,11 @@ LEGACY, RELIABLE = 1, 2
 
 SDK_CHARS_MAX = 64
 
+CAN_WAIT_MAX = 3
+"""What acknowledges more chunks at once does not wait: of a bot that sends many at a time and then
+waits for their ACKs, or the relay would be its brake. One read of a relay that is behind brings two
+or three of any bot, and to write to each of them at once is what would keep it behind."""
+
 
 class _Run(Struct):
     """Neighbouring sequences of one stream whose receipts are not written yet."""
@@ -93,13 +98,13 @@ class CableTransport:
     def send(self, message: Outbound) -> None:
         """Queue one message. Never blocks, never raises.
 
-        A cumulative `ack` replaces one of the same stream that is not written yet. What
-        acknowledges one chunk can wait; who sends many at a time may be waiting for it.
+        A cumulative `ack` replaces one of the same stream that is not written yet, and receipts
+        are made when they are written. What acknowledges a few chunks can wait (`CAN_WAIT_MAX`).
         """
         if isinstance(message, Acked):
             if self._protocol >= RELIABLE:
                 newest = partial(self._newest, message)
-                can_wait = message.count == 1
+                can_wait = message.count <= CAN_WAIT_MAX
                 self._outbox.put_latest(message.stream_id, newest, can_wait=can_wait)
                 return
             if message.sequence is not None:
@@ -115,7 +120,7 @@ class CableTransport:
 
     def _receive(self, stream_id: str, last: int, count: int) -> None:
         """Say that these sequences are received: with their neighbours, if these wait still."""
-        can_wait = count == 1
+        can_wait = count <= CAN_WAIT_MAX
         run = self._run
         if run is not None and last - count == run.last and stream_id == run.stream_id:
             run.last = last

@@ -23,8 +23,9 @@ _logger = get_logger(__name__)
 MANY = 32
 """With so many that wait, `relieve` writes, and a pass is long: some millisecond."""
 
-WAIT_S = 0.1
-"""How long what can wait does at most: as TCP may with its ACKs (RFC 9293, 3.8.6.3: 0.5 s)."""
+WAIT_S = 0.25
+"""How long what can wait does at most: half of what TCP may with its ACKs (RFC 9293, 3.8.6.3). By
+so much the end of an answer may come later whose bot waits for its last ACK."""
 
 
 class Output(Protocol):

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from relay.clock import ManualClock
-from relay.web.bot_channel import CableTransport
+from relay.web.bot_channel import CAN_WAIT_MAX, CableTransport
 from relay.web.outbox import Outbox
 from relay.wire.bot import Acked, Cancel, Missing, Pong
 from relay.wire.jsontext import JsonValue
@@ -90,6 +90,17 @@ async def test_a_second_identifier_does_not_fence_the_socket_that_it_came_on(web
         bot.identifier = first
         await bot.perform(action="ping")
         assert (await bot.message())["type"] == "pong"
+
+
+async def test_a_chunk_of_another_subscription_is_not_this_ones(web: Served) -> None:
+    """The identifier says whose it is, as in the reference, also of the frame that is usual."""
+    async with web.bot() as bot:
+        mine, bot.identifier = bot.identifier, json.dumps({"channel": "BotChannel", "bot_id": "1"})
+        await bot.perform(type="stream_chunk", session_id="s", sequence=0, content="a")
+        assert (await bot.message())["code"] == "not_subscribed"
+        bot.identifier = mine
+        await bot.perform(type="stream_chunk", session_id="s", sequence=0, content="a")
+        assert (await bot.message())["code"] == "unknown_stream"
 
 
 async def test_unsubscribing_takes_the_bot_offline_and_subscribing_brings_it_back(
@@ -289,16 +300,56 @@ async def test_acknowledgements_of_protocol_1_are_never_merged() -> None:
     assert [inner(frame)["sequence"] for frame in await written.flush()] == [0, 1, 2]
 
 
+async def test_receipts_that_wait_are_joined_by_their_neighbours_in_any_order_of_streams() -> None:
+    """Nothing is lost or said twice where streams take turns, or where a sequence is no neighbour.
+
+    What is written is joined by nothing any more.
+    """
+    written = Written(1)
+    said = [
+        ("a", 1, 2),
+        ("a", 4, 3),
+        ("b", 0, 1),
+        ("a", 5, 1),
+        ("a", 7, 1),
+        ("a", 6, 1),
+        ("b", 1, 1),
+    ]
+    for stream, last, count in said[:5]:
+        written.transport.send(Acked(stream, last, last + 1, (), 8, count))
+    frames, _ = written.outbox.take()
+    again = written.outbox.take()[0]
+    for stream, last, count in said[5:]:
+        written.transport.send(Acked(stream, last, last + 1, (), 8, count))
+    told = [inner(json.loads(frame)) for frame in [*frames, *again]]
+    assert [(one["session_id"], one["sequence"]) for one in told] == [
+        *(("a", number) for number in range(5)),
+        *(("b", 0), ("a", 5), ("a", 7)),
+    ]
+    rest = [inner(frame) for frame in await written.flush()]
+    assert [(one["session_id"], one["sequence"]) for one in rest] == [("a", 6), ("b", 1)]
+
+
+def test_receipts_that_wait_count_as_much_as_when_they_are_written() -> None:
+    """A bot that reads nothing is bounded by bytes, however its receipts are kept."""
+    written = Written(1)
+    for sequence in range(50):
+        written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
+    frames, size = written.outbox.take()
+    assert len(frames) == 50
+    assert size == pytest.approx(sum(map(len, frames)), rel=0.1)
+
+
 @pytest.mark.parametrize("protocol", [1, 2])
-def test_what_acknowledges_one_chunk_can_wait_and_what_acknowledges_many_cannot(
+def test_what_acknowledges_few_chunks_can_wait_and_what_acknowledges_many_cannot(
     protocol: int,
 ) -> None:
-    """Whoever sends many at a time may be waiting; also where one of its chunks waits already."""
+    """Whoever sends many at a time may be waiting; also where some of its chunks wait already."""
     written, told = Written(protocol), list[str]()
     written.outbox.on_news = partial(told.append, "now")
     written.outbox.on_leisure = partial(told.append, "at leisure")
-    written.transport.send(Acked("s1", 0, 1, (), 8))
-    written.transport.send(Acked("s1", 2, 3, (), 8, 2))
+    written.transport.send(Acked("s1", 2, 3, (), 8, CAN_WAIT_MAX))
+    written.transport.send(Acked("s1", 3 + CAN_WAIT_MAX, 0, (), 8, CAN_WAIT_MAX + 1))
     written.transport.send(Pong())
     assert told == ["at leisure", "now", "now"]
 

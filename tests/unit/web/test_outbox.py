@@ -54,6 +54,37 @@ async def test_only_the_newest_frame_of_a_key_is_written() -> None:
     assert socket.frames == ["s1 at 2", "s2 at 1", "x"]
 
 
+async def test_what_is_made_when_it_is_written_keeps_its_place() -> None:
+    """However many frames it becomes by then: none, one, more; beside a newest of a key."""
+    socket = Socket()
+    outbox = Outbox(too_slow="slow")
+    outbox.put("a")
+    made = ["b"]
+    outbox.put_late(lambda: made, 1)
+    outbox.put("d")
+    outbox.put_late(list, 1)
+    outbox.put_latest("s1", lambda: ["old"])
+    outbox.put("f")
+    outbox.put_latest("s1", lambda: ["e"])
+    made.append("c")
+    await written(outbox, socket.send)
+    assert socket.frames == ["a", "b", "c", "d", "e", "f"]
+    assert outbox.pending_bytes == 0
+
+
+def test_what_grows_beyond_the_limit_is_not_made_any_more() -> None:
+    """It counts as what is queued does; and what grows of an outbox that is closing is nobody's."""
+    outbox = Outbox(too_slow="slow", max_bytes=10)
+    outbox.put_late(lambda: ["never"], 4)
+    outbox.grow(6)
+    before = outbox.closing
+    outbox.grow(1)
+    assert (before, outbox.closing) == (False, True)
+    assert outbox.take()[0] == ["slow"]
+    outbox.grow(1)
+    assert outbox.take()[0] == []
+
+
 async def test_what_can_wait_is_written_by_a_writer_that_does_nothing_else() -> None:
     """At once: `run` has no leisure."""
     socket = Socket()
