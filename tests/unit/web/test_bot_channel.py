@@ -95,12 +95,20 @@ async def test_a_second_identifier_does_not_fence_the_socket_that_it_came_on(web
 async def test_a_chunk_of_another_subscription_is_not_this_ones(web: Served) -> None:
     """The identifier says whose it is, as in the reference, also of the frame that is usual."""
     async with web.bot() as bot:
+        session_id = (await web.trigger())["session_id"]
+        await bot.until("execute_command")
         mine, bot.identifier = bot.identifier, json.dumps({"channel": "BotChannel", "bot_id": "1"})
-        await bot.perform(type="stream_chunk", session_id="s", sequence=0, content="a")
+        await bot.perform(
+            type="stream_chunk", session_id=session_id, sequence=0, content="elsewhere"
+        )
         assert (await bot.message())["code"] == "not_subscribed"
         bot.identifier = mine
-        await bot.perform(type="stream_chunk", session_id="s", sequence=0, content="a")
-        assert (await bot.message())["code"] == "unknown_stream"
+        await answer(bot, session_id, "mine")
+        read = await web.http.get(
+            f"/streams/{session_id}/events", headers={"Authorization": "Bearer ak_1"}
+        )
+    assert "elsewhere" not in read.text
+    assert "mine" in read.text
 
 
 async def test_unsubscribing_takes_the_bot_offline_and_subscribing_brings_it_back(
