@@ -151,7 +151,10 @@ class MemoryLog:
 
     def _log(self, stream_id: str, epoch: str | None = None) -> _Log:
         log = self._logs.get(stream_id)
-        if log is None or epoch not in (None, log.epoch):
+        if log is None:
+            raise UnknownStream(stream_id)
+        # Mostly it is the same object: then no look into it is needed.
+        if epoch is not log.epoch and epoch is not None and epoch != log.epoch:
             raise UnknownStream(stream_id)
         return log
 

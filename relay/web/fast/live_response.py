@@ -142,7 +142,8 @@ class LiveResponse:
         if self._fetching is not None:
             self._missed = True
             return
-        if self._stream.is_full or not self._is_open or self._is_ending:
+        # Whom the socket made wait has a timer. To ask the socket itself is two cache lines.
+        if self._timer is not None or not self._is_open or self._is_ending:
             return
         try:
             batch = self._subscription.poll()
