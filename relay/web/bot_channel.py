@@ -80,6 +80,7 @@ class CableTransport:
         "_protocol",
         "_receipts",
         "_run",
+        "_runs",
         "_second",
         "_timestamp",
     )
@@ -92,8 +93,10 @@ class CableTransport:
         self._second = -1
         self._timestamp = ""
         self._receipts = Receipts(identifier)
+        self._runs: dict[str, _Run] = {}
+        """Of each stream the newest that is not written yet: its neighbours join it."""
         self._run: _Run | None = None
-        """The newest, as long as it may be joined by more: so receipts cost one write's work."""
+        """That which was joined last, if it is not written: mostly there is one stream."""
 
     def send(self, message: Outbound) -> None:
         """Queue one message. Never blocks, never raises.
@@ -122,18 +125,23 @@ class CableTransport:
         """Say that these sequences are received: with their neighbours, if these wait still."""
         can_wait = count <= CAN_WAIT_MAX
         run = self._run
-        if run is not None and last - count == run.last and stream_id == run.stream_id:
+        if run is None or stream_id is not run.stream_id:
+            run = self._runs.get(stream_id)
+        if run is not None and last - count == run.last:
+            self._run = run
             run.last = last
             self._outbox.grow(run.size * count, can_wait=can_wait)
             return
         size = self._receipts.size + len(stream_id)
-        self._run = run = _Run(self, stream_id, last - count + 1, last, size)
+        run = _Run(self, stream_id, last - count + 1, last, size)
+        self._run = self._runs[stream_id] = run
         self._outbox.put_late(run, size * count, can_wait=can_wait)
 
     def receipts_of(self, run: _Run) -> Sequence[str]:
         """Make the receipts of a run."""
-        if self._run is run:
-            self._run = None
+        self._run = None
+        if self._runs.get(run.stream_id) is run:
+            del self._runs[run.stream_id]
         count = run.last - run.first + 1
         return self._receipts.of(run.stream_id, run.last, count, self._now_iso())
 

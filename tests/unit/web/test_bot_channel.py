@@ -320,22 +320,27 @@ async def test_receipts_that_wait_are_joined_by_their_neighbours_in_any_order_of
         ("b", 0, 1),
         ("a", 5, 1),
         ("a", 7, 1),
-        ("a", 6, 1),
         ("b", 1, 1),
+        ("a", 8, 1),
+        ("a", 9, 1),
+        ("b", 2, 1),
+        ("a", 6, 1),
     ]
-    for stream, last, count in said[:5]:
+    for stream, last, count in said[:7]:
         written.transport.send(Acked(stream, last, last + 1, (), 8, count))
     frames, _ = written.outbox.take()
     again = written.outbox.take()[0]
-    for stream, last, count in said[5:]:
+    for stream, last, count in said[7:]:
         written.transport.send(Acked(stream, last, last + 1, (), 8, count))
     told = [inner(json.loads(frame)) for frame in [*frames, *again]]
     assert [(one["session_id"], one["sequence"]) for one in told] == [
-        *(("a", number) for number in range(5)),
-        *(("b", 0), ("a", 5), ("a", 7)),
+        *(("a", number) for number in range(6)),
+        *(("b", 0), ("b", 1), ("a", 7), ("a", 8)),
     ]
     rest = [inner(frame) for frame in await written.flush()]
-    assert [(one["session_id"], one["sequence"]) for one in rest] == [("a", 6), ("b", 1)]
+    assert [(one["session_id"], one["sequence"]) for one in rest] == [
+        *(("a", 9), ("b", 2), ("a", 6)),
+    ]
 
 
 def test_receipts_that_wait_count_as_much_as_when_they_are_written() -> None:
