@@ -44,8 +44,8 @@ class AckTimes:
 
     @property
     def newest(self) -> float | None:
-        """When a sequence was last acknowledged; None before the first."""
-        return max((*self._in_order[-1:], *(self._others or {}).values()), default=None)
+        """When a sequence was last acknowledged, which need not be the highest; None before any."""
+        return max((at for _, at in self.items()), default=None)
 
     def note(self, first: int, last: int, at: float) -> None:
         """These sequences are acknowledged."""
