@@ -84,14 +84,9 @@ class Outbox:
 
     def put(self, frame: str) -> None:
         """Queue one frame. Ignored once the outbox is closing."""
-        self.put_all((frame,))
-
-    def put_all(self, frames: Sequence[str], *, can_wait: bool = False) -> None:
-        """Queue frames in their order. Ignored once the outbox is closing.
-
-        What `can_wait` is written behind what cannot, or when the writer thinks fit.
-        """
-        self._add(frames, sum(map(len, frames)), can_wait=can_wait)
+        if not self.closing and self._charge(len(frame)):
+            self._frames.append(frame)
+            self._wake(can_wait=False)
 
     def put_late(
         self, make: Callable[[], Sequence[str]], size: int, *, can_wait: bool = False
@@ -99,6 +94,7 @@ class Outbox:
         """Queue frames that are made at the moment of writing: some `size` bytes, or see `grow`.
 
         What may still change until then, or be joined by more, is made once and for all of it.
+        What `can_wait` is written behind what cannot, or when the writer thinks fit.
         """
         if self.closing:
             return
@@ -243,11 +239,6 @@ class Outbox:
     def _forget(self) -> None:
         self._frames.clear()
         self._late = self._latest = None
-
-    def _add(self, frames: Iterable[str], size: int, *, can_wait: bool) -> None:
-        if not self.closing and self._charge(size):
-            self._frames.extend(frames)
-            self._wake(can_wait=can_wait)
 
     def _charge(self, size: int) -> bool:
         """Whether there is room for so much more. There is none for a socket that does not read."""

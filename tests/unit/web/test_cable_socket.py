@@ -180,22 +180,22 @@ async def test_of_a_long_pass_it_is_written_behind_a_read(stage: Stage) -> None:
 
 async def test_what_can_wait_is_written_with_what_cannot(stage: Stage) -> None:
     """One write for both. Left alone it is written while the relay has little else to do."""
-    stage.outbox.put_all(["a"], can_wait=True)
+    stage.outbox.put_late(lambda: ["a"], 1, can_wait=True)
     stage.outbox.put_latest("k", lambda: ["b"], can_wait=True)
     await turn()
-    stage.outbox.put_all(["c"], can_wait=True)
+    stage.outbox.put_late(lambda: ["c"], 1, can_wait=True)
     await turn()
     assert stage.done == ["a|b", "c"]
     for _ in range(MANY):
         stage.passes.soon(lambda: None)
-    stage.outbox.put_all(["d"], can_wait=True)
+    stage.outbox.put_late(lambda: ["d"], 1, can_wait=True)
     await asyncio.sleep(0)
     assert stage.done == ["a|b", "c"]
     stage.outbox.put("e")
-    stage.outbox.put_all(["f"], can_wait=True)
+    stage.outbox.put_late(lambda: ["f"], 1, can_wait=True)
     await turn()
     assert stage.done == ["a|b", "c", "d|e|f"]
-    stage.outbox.put_all(["g"], can_wait=True)
+    stage.outbox.put_late(lambda: ["g"], 1, can_wait=True)
     stage.outbox.close("bye")
     await turn()
     assert stage.done[3:] == ["g|bye", "close"]

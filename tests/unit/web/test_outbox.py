@@ -90,7 +90,7 @@ async def test_what_can_wait_is_written_by_a_writer_that_does_nothing_else() -> 
     socket = Socket()
     outbox = Outbox(too_slow="slow")
     writer = asyncio.create_task(outbox.run(socket.send))
-    outbox.put_all(["a"], can_wait=True)
+    outbox.put_late(lambda: ["a"], 1, can_wait=True)
     await outbox.drained()
     outbox.put_latest("s1", lambda: ["b"], can_wait=True)
     await outbox.drained()
