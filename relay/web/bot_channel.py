@@ -121,6 +121,11 @@ class CableTransport:
         """Close the socket behind what is queued. Never blocks."""
         self._outbox.close(cable.disconnect(reason, reconnect=reconnect))
 
+    def forget(self) -> None:
+        """Nothing more is said; what waits in the outbox is. They know this transport."""
+        self._runs.clear()
+        self._run = None
+
     def _receive(self, stream_id: str, last: int, count: int) -> None:
         """Say that these sequences are received: with their neighbours, if these wait still."""
         can_wait = count <= CAN_WAIT_MAX
@@ -203,6 +208,7 @@ class BotChannel:
     async def close(self) -> None:
         """The bot is not reachable here any more."""
         self.link.detach()
+        self._transport.forget()
 
 
 async def open_bot_channel(

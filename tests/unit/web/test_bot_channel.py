@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from relay.clock import ManualClock
-from relay.web.bot_channel import CAN_WAIT_MAX, CableTransport
+from relay.web.bot_channel import CAN_WAIT_MAX, BotChannel, CableTransport
 from relay.web.outbox import Outbox
 from relay.wire.bot import Acked, Cancel, Missing, Pong
 from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import Served, answer
+
+if TYPE_CHECKING:
+    from relay.node.bots import BotLink
 
 
 @pytest.mark.parametrize(
@@ -341,6 +347,21 @@ async def test_receipts_that_wait_are_joined_by_their_neighbours_in_any_order_of
     assert [(one["session_id"], one["sequence"]) for one in rest] == [
         *(("a", 9), ("b", 2), ("a", 6)),
     ]
+
+
+async def test_receipts_that_wait_outlive_their_channel_and_leave_no_cycle() -> None:
+    """The subscription may be over, and its socket stay; or both go while the relay is full."""
+    written = Written(1)
+    link = cast("BotLink", SimpleNamespace(detach=lambda: None))
+    for sequence in range(2):
+        written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
+    await BotChannel(link, written.transport).close()
+    frames, _ = written.outbox.take()
+    assert [inner(json.loads(frame))["sequence"] for frame in frames] == [0, 1]
+    written.transport.send(Acked("s1", 2, 3, (), 8))
+    written.outbox.end()
+    await BotChannel(link, written.transport).close()
+    assert not any(type(known).__name__ == "_Run" for known in gc.get_referrers(written.transport))
 
 
 def test_receipts_that_wait_count_as_much_as_when_they_are_written() -> None:
