@@ -45,6 +45,11 @@ SCRIPTS: dict[str, Script] = {
         (2.0, End()),
         (2.1, Chunk(TEXTS[1], 1)),
     ),
+    "a summary behind the end that raises the count": (
+        (1.0, End()),
+        (1.2, None),
+        (1.3, summary_of(TEXTS)),
+    ),
     "an end whose hash is another": (
         (1.0, Chunk(TEXTS[0], 0)),
         (1.1, End(2, "abc")),
