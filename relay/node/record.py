@@ -99,7 +99,7 @@ class StreamRecord:
         """Return the record of a stream that another node has owned."""
         record = cls(meta)
         if text := notes.get(BOT):
-            bot = cast("tuple[int, str, bool, str]", loads(text))
+            bot = cast("tuple[int, str, bool, str]", tuple(cast("list[JsonValue]", loads(text))))
             record.protocol, record.sdk, record.handed, record.bot_key = bot
         if text := notes.get(EVENTS):
             record.events = cast("list[JsonValue]", loads(text))

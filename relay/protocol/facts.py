@@ -88,5 +88,5 @@ def recall(state: StreamState, facts: Facts) -> None:
     # The log has them in their order; without a takeover they are told as they came.
     tally.arrivals.sort(key=lambda arrival: arrival.at)
     if state.outcome is not None:
-        # The log's end cannot count what came behind it: late chunks, and a summary with a higher n.
+        # The log's end cannot count what came behind it: late chunks, a summary with a higher n.
         state.extend(max(state.count, facts.late[-1][1] + 1 if facts.late else 0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges, ascending and not touching: `((0, 4), (6, 6))`."""
@@ -126,5 +125,8 @@ def merge(left: Ranges, right: Ranges) -> Ranges:
 
 def expand(ranges: Ranges, limit: int) -> list[int]:
     """Return the first `limit` numbers of the inclusive ranges."""
-    numbers = (number for first, last in ranges for number in range(first, last + 1))
-    return list(islice(numbers, limit))
+    numbers: list[int] = []
+    for first, last in ranges:
+        room = limit - len(numbers)
+        numbers.extend(range(first, min(last + 1, first + room)))
+    return numbers

@@ -16,6 +16,7 @@ from relay.broker.memory import MemoryLog
 from relay.errors import BrokerError, BrokerUnavailable, UnknownStream
 from relay.protocol.events import Entry, HeldChunk
 from tests.simulation.facts import Asked, Dropped, Granted, Ledger, Wrote
+from tests.support.brokers import LogOver
 from tests.support.cluster import MemoryNodes, NodeBroker
 
 LEASE_S = 1.5
@@ -25,11 +26,11 @@ SOCKET_TIMEOUT_S = 1.0
 """How long a node waits for a broker that it is cut off from."""
 
 
-class WitnessLog(MemoryLog):
+class WitnessLog(LogOver):
     """The memory broker's log. What it grants, takes and forgets is noted."""
 
     def __init__(self, ledger: Ledger, epochs: Callable[[], str]) -> None:
-        super().__init__(epochs=epochs)
+        super().__init__(MemoryLog(epochs=epochs))
         self._ledger = ledger
         self._epochs_of: dict[str, str] = {}
 

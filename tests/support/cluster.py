@@ -23,16 +23,17 @@ from relay.broker.base import (
     ReadReport,
     StreamMeta,
 )
-from relay.broker.memory import MemoryLog, MemoryMailbox
+from relay.broker.memory import MemoryMailbox
 from relay.errors import BrokerUnavailable, UnknownStream
 from relay.protocol.events import Entry, HeldChunk
+from tests.support.brokers import LogOver
 
 
 @dataclass
 class MemoryNodes:
     """What the nodes share."""
 
-    log: MemoryLog = field(default_factory=MemoryLog)
+    log: LogOver = field(default_factory=LogOver)
     mailbox: MemoryMailbox = field(default_factory=MemoryMailbox)
     owners: dict[str, str] = field(default_factory=dict)
     """Which node owns a stream."""
@@ -68,8 +69,9 @@ class MemoryNodes:
 
     def lose_everything(self) -> None:
         """Have nothing that was stored, and go on: as a Redis that was emptied under its nodes."""
-        for stream_id in list(self.log._logs):  # noqa: SLF001 - no log does it by itself
-            MemoryLog.drop(self.log, stream_id)
+        inner = self.log.inner  # nobody is told of it
+        for stream_id in list(inner._logs):  # noqa: SLF001 - no log does it by itself
+            inner.drop(stream_id)
         for lost in (self.owners, self.settled, self.bots, self.newest, self.reported):
             lost.clear()
 

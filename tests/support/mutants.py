@@ -52,7 +52,8 @@ def _build(name: str, bug: Bug) -> ModuleType:
     spec = find_spec(f"{PACKAGE}.{name}")
     assert spec is not None
     assert spec.origin is not None
-    source = Path(spec.origin).read_text(encoding="utf-8")
+    # Where the relay is compiled, the module is a library beside its source.
+    source = Path(spec.origin).with_name(f"{name}.py").read_text(encoding="utf-8")
     if name == bug.module:
         assert source.count(bug.old) == 1, f"{bug.old!r} occurs {source.count(bug.old)} times"
         source = source.replace(bug.old, bug.new)

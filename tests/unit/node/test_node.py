@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from relay.broker.base import NO_NOTES, Letter, LogSnapshot, Notes, StreamMeta
-from relay.broker.memory import MemoryLog, memory_broker
+from relay.broker.memory import MemoryMailbox, memory_broker
 from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, LimitReached
 from relay.node.node import Node
@@ -17,7 +17,7 @@ from relay.protocol.events import Chunk
 from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.bot import Closed, Command
-from tests.support.brokers import DelayedLog
+from tests.support.brokers import DelayedLog, DelayedMailbox, LogOver
 from tests.support.node import LINGZHU, Store, World, settle_down
 
 TEXTS = ["a", "b", "c"]
@@ -69,7 +69,7 @@ async def test_a_bot_is_online_while_it_is_connected(world: World) -> None:
 async def test_a_broker_that_makes_no_log_opens_no_stream() -> None:
     """The shell is told; nothing is left behind."""
 
-    class Down(MemoryLog):
+    class Down(LogOver):
         def create(self, meta: StreamMeta, notes: Notes = NO_NOTES) -> LogSnapshot:
             raise BrokerUnavailable("no")
 
@@ -175,16 +175,14 @@ async def test_answers_of_one_node_never_mix(world: World) -> None:
     assert replace(bots[0].closed[0], stream_id="") == Closed("", "completed", 3, ())
 
 
-async def test_a_question_that_cannot_be_handed_over_is_an_answer_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_question_that_cannot_be_handed_over_is_an_answer_at_once() -> None:
     """A mailbox that fails must not leave the device waiting for the idle limit."""
-    world = World()
 
-    def fail(_letter: Letter) -> bool:
-        raise BrokerUnavailable("the mailbox is away")
+    class Away(DelayedMailbox):
+        async def post(self, letter: Letter) -> bool:
+            raise BrokerUnavailable("the mailbox is away")
 
-    monkeypatch.setattr(world.mailbox, "post", fail)
+    world = World(mailbox=Away(MemoryMailbox()))
     view = await world.ask()
     reader = await world.read(view.stream_id)
     await reader.read_all()

@@ -22,12 +22,12 @@ async def test_the_log_is_there_when_the_bot_is_asked() -> None:
     """A bot that answers within the very call finds its stream."""
     log, found = MemoryLog(), list[int]()
 
-    class Mailbox(MemoryMailbox):
-        def post(self, letter: Letter) -> bool:
+    class Mailbox(DelayedMailbox):
+        async def post(self, letter: Letter) -> bool:
             found.append(log.describe(letter.stream_id).next_offset)
-            return super().post(letter)
+            return await super().post(letter)
 
-    world = World(log, Mailbox())
+    world = World(log, Mailbox(MemoryMailbox()))
     await world.bot()
     await world.ask()
     assert found == [1]

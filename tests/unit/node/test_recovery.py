@@ -7,12 +7,11 @@ import asyncio
 import pytest
 
 from relay.broker.base import LogSnapshot
-from relay.broker.memory import MemoryLog
 from relay.errors import Fenced, UnknownStream
 from relay.node.recovery import RETRY_SECONDS
 from relay.protocol.events import Abort, Chunk, End
 from relay.wire.bot import Closed, Connected, Missing, OpenStreamState
-from tests.support.brokers import DelayedLog
+from tests.support.brokers import DelayedLog, LogOver
 from tests.support.node import Bot, World, settle_down
 
 TEXTS = ["a", "b", "c", "d"]
@@ -177,7 +176,7 @@ async def test_an_owner_that_fails_again_is_rebuilt_again(far: World, far_log: D
     assert await reader.read_all() == "abcd"
 
 
-class Outrun(MemoryLog):
+class Outrun(LogOver):
     """A log whose second owner is outrun by somebody else's claim."""
 
     claims = 0
