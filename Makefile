@@ -10,8 +10,12 @@ BIN := $(VENV)/bin
 # Who is done takes over tests from who is not, in stretches, so that what a file shares is mostly made once.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
+# What runs what is compiled. The planted bugs are planted in modules, which no compiled class allows.
+COMPILED := tests/unit/broker tests/unit/node tests/unit/protocol tests/unit/web tests/properties tests/conformance \
+	tests/contract tests/acceptance tests/simulation --ignore=tests/simulation/test_mutants.py
+
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit check fmt lint types bench curves simulate soak durability faults fuzz abuse wheel pins clean server dev
+.PHONY: help run demo test unit check fmt lint types bench curves simulate soak durability faults fuzz abuse wheel compile compiled pins clean server dev
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -70,6 +74,14 @@ abuse: dev ## a hundred streams under 1,000 slowloris, 1,000 idle bots and flood
 
 wheel: dev ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+compile: dev ## build the wheel whose innermost modules are C, for this machine and Python, into dist/
+	@scripts/compile $(abspath $(BIN))/python
+
+compiled: dev ## compile, and run the tests of what is compiled on it
+	@scripts/test-needs
+	@scripts/compile $(abspath $(BIN))/python
+	@cd build/compiled && PYTHONPATH="$$PWD:$$PWD/sdk_py" $(subst $(BIN),$(abspath $(BIN)),$(PYTEST)) $(COMPILED) $(ARGS)
 
 pins: dev ## take the newest versions that fit, and write them to constraints.txt
 	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev,fuzz]'

@@ -1,8 +1,8 @@
 """The servers that take turns under the same load, each on one core of its own.
 
-The relay takes part as it is run, without its fast path, and with a Redis; `naive` is the relay of
-an afternoon. The others are no part of this project: they take part where a folder with them is
-named, and where what they need is installed.
+The relay takes part as it is run, compiled, without its fast path, and with a Redis; `naive` is the
+relay of an afternoon. The others are no part of this project: they take part where a folder with
+them is named, and where what they need is installed.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ SETTINGS: Final[Mapping[str, str]] = {
 }
 """Every limit is on and counted; all load comes from one address, so some are wider."""
 
-OURS: Final = ("relay", "relay-asgi", "relay-redis", "two-nodes")
+OURS: Final = ("relay", "relay-compiled", "relay-asgi", "relay-redis", "two-nodes")
 YARDSTICKS: Final = ("naive", "py-naive", "node-naive", "nchan", "ceiling")
 
 TITLES: Final[Mapping[str, str]] = {
     "relay": "relay",
+    "relay-compiled": "relay, compiled",
     "relay-asgi": "relay, `RELAY_FAST_PATH=off`",
     "relay-redis": "relay, Redis broker",
     "two-nodes": "two relays, Redis between them",
@@ -54,6 +55,9 @@ TITLES: Final[Mapping[str, str]] = {
     "nchan": "Nchan (C)",
     "ceiling": "C ceiling",
 }
+
+COMPILED: Final = ROOT / "build/compiled"
+"""Where `make compile` lays out a relay whose innermost modules are C."""
 
 NCHAN_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NCHAN_PORT: Final = 19103
@@ -88,6 +92,8 @@ def lacks(name: str, yardsticks: Path | None) -> str:
     """Return what this contestant lacks, in words; empty where it can take part."""
     if name in {"relay", "relay-asgi", "naive", "sdk"}:
         return ""
+    if name == "relay-compiled":
+        return "" if any(COMPILED.glob("relay__mypyc.*")) else "it is not compiled (make compile)"
     if name in {"relay-redis", "two-nodes"}:
         return "" if shutil.which("redis-server") else "redis-server is not installed"
     if yardsticks is None:
@@ -121,9 +127,10 @@ async def contestant(
     """Start a server that so many bots may connect to; raises `ContestantMissing`."""
     if lacking := lacks(name, yardsticks):
         raise ContestantMissing(f"{name}: {lacking}")
-    if name in {"relay", "relay-asgi"}:
+    if name in {"relay", "relay-asgi", "relay-compiled"}:
         fast = {"RELAY_FAST_PATH": "off"} if name == "relay-asgi" else {}
-        async with relay_process({**SETTINGS, **fast}, bots=bots) as relay:
+        tree = COMPILED if name == "relay-compiled" else None
+        async with relay_process({**SETTINGS, **fast}, bots=bots, tree=tree) as relay:
             yield target_of(relay)
     elif name in {"relay-redis", "two-nodes"}:
         async with _over_redis(bots, cores, is_two=name == "two-nodes") as target:

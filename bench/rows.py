@@ -249,7 +249,16 @@ async def highest(carries: Callable[[int], Awaitable[bool]], start: float, preci
     return low
 
 
-ALL: Final = ("relay", "relay-asgi", "naive", "py-naive", "node-naive", "nchan", "ceiling")
+ALL: Final = (
+    "relay",
+    "relay-compiled",
+    "relay-asgi",
+    "naive",
+    "py-naive",
+    "node-naive",
+    "nchan",
+    "ceiling",
+)
 SHARING: Final = tuple(name for name in ALL if name != "nchan")
 """Nchan has one channel on each WebSocket."""
 

@@ -72,11 +72,12 @@ class RelayProcess:
 
 @asynccontextmanager
 async def relay_process(
-    settings: Mapping[str, str], *, bots: int = 1
+    settings: Mapping[str, str], *, bots: int = 1, tree: Path | None = None
 ) -> AsyncIterator[RelayProcess]:
     """Run `relay serve` on a free port of 127.0.0.1, with so many bots and one access key.
 
     `settings` are `RELAY_*` variables; those of the caller's own environment do not count.
+    `tree` is the folder whose `relay` is run, None for that of the caller.
     Raises `RelayFailed` with the relay's last words where it does not start.
     """
     with TemporaryDirectory(prefix="relay-demo-") as folder:
@@ -89,7 +90,7 @@ async def relay_process(
                 await store.add_bot(f"bot of {user}", token, user_id=user)
             await store.add_access_key("demo", key)
             with TemporaryFile() as log:
-                process = await _start({**settings, "RELAY_DATABASE_URL": url}, log)
+                process = await _start({**settings, "RELAY_DATABASE_URL": url}, log, tree)
                 try:
                     base = await _listening(process, log)
                     yield RelayProcess(base, process.pid, tokens, users, key, store)
@@ -99,7 +100,9 @@ async def relay_process(
             await store.close()
 
 
-async def _start(settings: Mapping[str, str], log: IO[bytes]) -> asyncio.subprocess.Process:
+async def _start(
+    settings: Mapping[str, str], log: IO[bytes], tree: Path | None
+) -> asyncio.subprocess.Process:
     foreign = {name: v for name, v in os.environ.items() if not name.startswith("RELAY_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -112,6 +115,8 @@ async def _start(settings: Mapping[str, str], log: IO[bytes]) -> asyncio.subproc
         stderr=log,
         # ^C is for the demo, which then stops its relay itself.
         start_new_session=True,
+        # A program that is given as text finds what lies here before anything that is installed.
+        cwd=tree,
     )
 
 

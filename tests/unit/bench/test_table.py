@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from bench import contestants
 from bench.contestants import TITLES, ContestantMissing, Cores, contestant, lacks
 from bench.draw import Bars, Curve, draw_bars, draw_curves, figure
 from bench.generator.program import Latencies, Load, run
@@ -94,10 +95,16 @@ async def test_the_sdk_is_measured() -> None:
     assert values["CPU us"] > 0 < values["chunks/s"]
 
 
-async def test_a_contestant_that_is_not_there_is_left_out(tmp_path: Path) -> None:
+async def test_a_contestant_that_is_not_there_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """It is said what is missing, and the row goes on without it."""
     assert "--yardsticks" in lacks("ceiling", None)
     assert "ceiling.c is not in" in lacks("ceiling", tmp_path)
+    monkeypatch.setattr(contestants, "COMPILED", tmp_path)
+    assert "make compile" in lacks("relay-compiled", None)
+    (tmp_path / "relay__mypyc.so").touch()
+    assert not lacks("relay-compiled", None)
     with pytest.raises(ContestantMissing, match="ceiling"):
         async with contestant("ceiling", 1, tmp_path, Cores(0, 0)):
             pass

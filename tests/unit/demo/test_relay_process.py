@@ -40,6 +40,20 @@ async def test_the_settings_of_the_caller_do_not_count(monkeypatch: pytest.Monke
         assert relay.base.startswith("http://127.0.0.1:")
 
 
+async def test_a_relay_of_another_tree_is_run(tmp_path: Path) -> None:
+    """For example one that is compiled; what is installed does not count."""
+    (tmp_path / "relay").mkdir()
+    (tmp_path / "relay/__init__.py").touch()
+    (tmp_path / "relay/cli.py").write_text(
+        "import signal\n"
+        "def main():\n"
+        "    print('listening on another', flush=True)\n"
+        "    signal.pause()\n"
+    )
+    async with relay_process({}, tree=tmp_path) as relay:
+        assert relay.base == "another"
+
+
 async def test_a_trace_that_is_never_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not a wait without an end."""
     monkeypatch.setattr(module, "TRACE_S", 0.0)
