@@ -101,6 +101,7 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.admin.statistics": "values without behaviour; the store's tests make them",
     "relay.doctor.finding": "values without behaviour; the tests of the doctor make them",
     "relay.web.admin.desk": "values without behaviour; the tests of the admin API make them",
+    "relay.web.fast.controls": "values without behaviour; the tests of frames make them",
     "relay.devices.base": "a port and its values; the tests of each device use them",
 }
 """Modules without a test file of their own, each with the reason."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from msgspec import Struct
+from relay.web.fast.controls import Binary, Close, Control, Ping, Pong
 
 try:
     from websockets.speedups import apply_mask
@@ -58,36 +58,6 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
-
-
-class Binary(Struct, frozen=True, gc=False):
-    """A whole binary message. The relay's protocol has none."""
-
-    size: int
-    """Bytes."""
-
-
-class Ping(Struct, frozen=True, gc=False):
-    """To be answered with `pong(payload)`."""
-
-    payload: bytes
-
-
-class Pong(Struct, frozen=True, gc=False):
-    """The answer to a ping, or none that was asked for."""
-
-    payload: bytes
-
-
-class Close(Struct, frozen=True, gc=False):
-    """The client closes: answer with `close(code)`, and read no more."""
-
-    code: int | None
-    """None where the frame states none."""
-
-
-Control = Binary | Ping | Pong | Close
-"""All that is no text."""
 
 
 @dataclass(frozen=True, slots=True)

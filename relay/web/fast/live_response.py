@@ -6,18 +6,35 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from relay.devices.base import StreamView
 from relay.errors import RelayError
 from relay.logs import get_logger
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch
+from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader
 from relay.web.fast.http import Framing, Stream
 from relay.web.fast.passes import Passes
 
-if TYPE_CHECKING:
-    from relay.node.subscriber import Subscription
-
 _logger = get_logger(__name__)
+
+
+class Feed(Protocol):
+    """What a response reads: of a `Subscription`, what it takes to write one."""
+
+    view: StreamView
+    reader: Reader | None
+
+    def poll(self) -> Awaitable[Batch | None] | Batch | None:
+        """See `Subscription.poll`."""
+        ...
+
+    def delivered(self, batch: Batch) -> None:
+        """See `Subscription.delivered`."""
+        ...
+
+    def close(self) -> None:
+        """See `Subscription.close`."""
+        ...
 
 
 class _DeviceGone(Exception):
@@ -66,7 +83,7 @@ class LiveResponse:
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: Feed,
         stream: Stream,
         common: Common,
         *,

@@ -15,7 +15,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 
 from relay.web.fast import frames
-from relay.web.fast.frames import Binary, Close, CloseCode, Control, FrameReader, Ping, Pong
+from relay.web.fast.controls import Binary, Close, Control, Ping, Pong
+from relay.web.fast.frames import CloseCode, FrameReader
 from relay.web.fast.passes import Output
 from relay.web.hardened.websocket import HardenedWebSocket
 

@@ -8,7 +8,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from relay.web.fast.frames import Binary, Close, FrameReader, Ping, Pong
+from relay.web.fast.controls import Binary, Close, Ping, Pong
+from relay.web.fast.frames import FrameReader
 from tests.fuzz.pieces import cut, fields, number
 from tests.fuzz.target import Target
 

@@ -10,7 +10,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, Protocol
 
 from relay.web.fast import frames
-from relay.web.fast.frames import Binary, Close, CloseCode, FrameReader, Ping, Pong
+from relay.web.fast.controls import Binary, Close, Ping, Pong
+from relay.web.fast.frames import CloseCode, FrameReader
 
 MAX = 70_000
 MASK = b"\x01\x02\x03\x04"
