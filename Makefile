@@ -81,6 +81,7 @@ compile: dev ## build the wheel whose innermost modules are C, for this machine 
 compiled: dev ## compile, and run the tests of what is compiled on it
 	@scripts/test-needs
 	@scripts/compile $(abspath $(BIN))/python
+	@cd build/compiled && $(abspath $(BIN))/python -c 'from relay.cli import main; main()' --version | grep -F '(compiled)'
 	@cd build/compiled && PYTHONPATH="$$PWD:$$PWD/sdk_py" $(subst $(BIN),$(abspath $(BIN)),$(PYTEST)) $(COMPILED) $(ARGS)
 
 pins: dev ## take the newest versions that fit, and write them to constraints.txt

@@ -28,7 +28,7 @@ except ModuleNotFoundError:  # the base install holds the SDK alone
 
 from relay.cli import admins, bindings, bots, database, doctor, keys, serve, traces
 from relay.errors import RelayError, SettingsError
-from relay.release import release
+from relay.release import is_compiled, release
 
 app = typer.Typer(
     name="relay",
@@ -68,7 +68,7 @@ def _fail(message: str, code: int) -> None:
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
     if wanted:
-        typer.echo(f"relay {release()}")
+        typer.echo(f"relay {release()}{' (compiled)' if is_compiled() else ''}")
         raise typer.Exit
 
 

@@ -62,7 +62,7 @@ def test_an_unknown_setting_stops_every_command(
 
 def test_the_version_is_printed(relay: Relay) -> None:
     """That of the installed distribution."""
-    assert re.fullmatch(r"relay \d+\.\d+\.\d+\S*\n", relay("--version").out)
+    assert re.fullmatch(r"relay \d+\.\d+\.\d+\S*( \(compiled\))?\n", relay("--version").out)
 
 
 def test_the_help_needs_no_database_library() -> None:
