@@ -75,7 +75,7 @@ abuse: dev ## a hundred streams under 1,000 slowloris, 1,000 idle bots and flood
 wheel: dev ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-compile: dev ## build the wheel whose innermost modules are C, for this machine and Python, into dist/
+compile: dev ## build a faster wheel into dist/, its busiest modules C, for this machine and Python
 	@scripts/compile $(abspath $(BIN))/python
 
 compiled: dev ## compile, and run the tests of what is compiled on it

@@ -57,7 +57,7 @@ TITLES: Final[Mapping[str, str]] = {
 }
 
 COMPILED: Final = ROOT / "build/compiled"
-"""Where `make compile` lays out a relay whose innermost modules are C."""
+"""Where `make compile` lays out a relay whose busiest modules are C."""
 
 NCHAN_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NCHAN_PORT: Final = 19103
