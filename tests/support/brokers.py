@@ -72,6 +72,30 @@ class LogOver:
         self.inner.drop(stream_id)
 
 
+class MailboxOver:
+    """The memory broker's mailbox, for the same: whatever is asked is answered within the call."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryMailbox()
+
+    def listen(
+        self, bot_id: int, deliver: Callable[[Letter], None], replaced: Callable[[], None]
+    ) -> int:
+        return self.inner.listen(bot_id, deliver, replaced)
+
+    def unlisten(self, bot_id: int, fence: int) -> None:
+        self.inner.unlisten(bot_id, fence)
+
+    def post(self, letter: Letter) -> bool:
+        return self.inner.post(letter)
+
+    def is_online(self, bot_id: int) -> bool:
+        return self.inner.is_online(bot_id)
+
+    def online(self) -> frozenset[int]:
+        return self.inner.online()
+
+
 class DelayedLog:
     """A log across a network: every call is answered later, and an append may fail.
 

@@ -24,7 +24,7 @@ from relay.protocol.events import Abort, Chunk, End, Entry, EntryKind, Position,
 from relay.protocol.texthash import content_hash
 from relay.settings import Settings
 from relay.wire.bot import Acked, Closed, Connected, Outbound, StreamMessage
-from tests.support.brokers import DelayedMailbox
+from tests.support.brokers import DelayedMailbox, MailboxOver
 from tests.support.cluster import NodeBroker
 from tests.support.core import SHOWN
 
@@ -214,7 +214,7 @@ class World:
     def __init__(
         self,
         log: StreamLog | None = None,
-        mailbox: MemoryMailbox | DelayedMailbox | NodeBroker | None = None,
+        mailbox: MemoryMailbox | MailboxOver | DelayedMailbox | NodeBroker | None = None,
         settings: Settings | None = None,
         store: Store | None = None,
         *,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from relay.broker.base import NO_NOTES, Letter, LogSnapshot, Notes, StreamMeta
-from relay.broker.memory import MemoryMailbox, memory_broker
+from relay.broker.memory import memory_broker
 from relay.clock import ManualClock
 from relay.errors import BrokerUnavailable, LimitReached
 from relay.node.node import Node
@@ -17,7 +17,7 @@ from relay.protocol.events import Chunk
 from relay.protocol.status import Outcome
 from relay.settings import Settings
 from relay.wire.bot import Closed, Command
-from tests.support.brokers import DelayedLog, DelayedMailbox, LogOver
+from tests.support.brokers import DelayedLog, LogOver, MailboxOver
 from tests.support.node import LINGZHU, Store, World, settle_down
 
 TEXTS = ["a", "b", "c"]
@@ -178,11 +178,11 @@ async def test_answers_of_one_node_never_mix(world: World) -> None:
 async def test_a_question_that_cannot_be_handed_over_is_an_answer_at_once() -> None:
     """A mailbox that fails must not leave the device waiting for the idle limit."""
 
-    class Away(DelayedMailbox):
-        async def post(self, letter: Letter) -> bool:
+    class Away(MailboxOver):
+        def post(self, letter: Letter) -> bool:
             raise BrokerUnavailable("the mailbox is away")
 
-    world = World(mailbox=Away(MemoryMailbox()))
+    world = World(mailbox=Away())
     view = await world.ask()
     reader = await world.read(view.stream_id)
     await reader.read_all()

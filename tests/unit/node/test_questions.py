@@ -11,7 +11,7 @@ from relay.errors import BrokerUnavailable, StoreError
 from relay.protocol.events import Stop
 from relay.protocol.status import Outcome
 from relay.wire.parts import tool_call
-from tests.support.brokers import DelayedMailbox
+from tests.support.brokers import DelayedMailbox, MailboxOver
 from tests.support.node import KEY, World, settle_down
 
 PHOTO = tool_call({"command": "take_photo"})
@@ -22,12 +22,12 @@ async def test_the_log_is_there_when_the_bot_is_asked() -> None:
     """A bot that answers within the very call finds its stream."""
     log, found = MemoryLog(), list[int]()
 
-    class Mailbox(DelayedMailbox):
-        async def post(self, letter: Letter) -> bool:
+    class Mailbox(MailboxOver):
+        def post(self, letter: Letter) -> bool:
             found.append(log.describe(letter.stream_id).next_offset)
-            return await super().post(letter)
+            return super().post(letter)
 
-    world = World(log, Mailbox(MemoryMailbox()))
+    world = World(log, Mailbox())
     await world.bot()
     await world.ask()
     assert found == [1]
