@@ -57,14 +57,19 @@ class SystemClock:
     started at different times disagree by what the wall clock was corrected in between.
     """
 
-    __slots__ = ("_origin_s",)
+    __slots__ = ("_monotonic", "_origin_s")
 
-    def __init__(self) -> None:
-        self._origin_s = time.time() - time.monotonic()
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._origin_s = wall() - monotonic()
 
     def now(self) -> float:
         """Seconds since the Unix epoch, with the resolution of `time.monotonic`."""
-        return self._origin_s + time.monotonic()
+        return self._origin_s + self._monotonic()
 
 
 class ManualClock:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-import relay.clock
 from relay.broker.base import settle
 from relay.broker.memory import MemoryLog
 from relay.clock import SystemClock
@@ -134,12 +133,11 @@ def _end_at_once(_real: Method) -> Method:
     return deadline
 
 
-def _wall_clock(_real: Method) -> Method:
-    def now(_self: SystemClock) -> float:
-        wall_clock: Callable[[], float] = vars(relay.clock)["time"].time
-        return wall_clock()
+def _wall_clock(real: Method) -> Method:
+    def init(self: SystemClock, wall: Callable[[], float], _: Callable[[], float]) -> None:
+        real(self, wall, wall)
 
-    return now
+    return init
 
 
 def _late_chunk_shown(real: Method) -> Method:
@@ -204,7 +202,7 @@ MUTANTS: Sequence[Mutant] = (
     Mutant(
         "wall clock",
         SystemClock,
-        "now",
+        "__init__",
         _wall_clock,
         ("i09", "i10", "i23"),
         lambda plan: plan.has(Fault.WALL),

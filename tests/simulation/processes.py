@@ -8,7 +8,7 @@ from typing import Protocol
 
 from relay.admin.trace_row import TraceRow
 from relay.broker.base import Broker
-from relay.clock import SystemClock, TimerHandle
+from relay.clock import Clock, TimerHandle
 from relay.errors import StoreError
 from relay.node.node import Node
 from relay.node.tracer import Tracer
@@ -68,6 +68,7 @@ class Process:
         name: str,
         broker: Broker,
         *,
+        clock: Clock,
         line: Line | None,
         settings: Settings,
         ledger: Ledger,
@@ -84,7 +85,7 @@ class Process:
         self.tracer.start()
         self._loop = asyncio.get_running_loop()
         self.node = Node(
-            clock=SystemClock(),
+            clock=clock,
             broker=broker,
             settings=settings,
             tracer=self.tracer,

@@ -23,7 +23,7 @@ from tests.simulation.logs import NOT_MADE, PLANNED, watched_logs
 from tests.simulation.network import Payload, Socket
 from tests.simulation.plan import CLEAR, BotPlan, Plan, Question, Weather, draw
 from tests.simulation.processes import Process
-from tests.simulation.virtual_time import Stuck, VirtualLoop, run_virtually, virtual_clocks
+from tests.simulation.virtual_time import Stuck, VirtualLoop, run_virtually, virtual_clock
 from tests.support.cluster import MemoryNodes
 
 SAMPLE_S = 0.35
@@ -153,6 +153,7 @@ class Simulation:
         process = Process(
             name,
             broker,
+            clock=virtual_clock(self._loop, lambda: self.wall_jump_s),
             line=line,
             settings=self.plan.settings,
             ledger=self.ledger,
@@ -284,8 +285,7 @@ def simulate(seed: int, prepare: Callable[[Plan], Plan] = lambda plan: plan) -> 
 
     async def main(loop: VirtualLoop) -> Run:
         simulation = Simulation(plan, loop)
-        clocks = virtual_clocks(loop, lambda: simulation.wall_jump_s)
-        with clocks, watched_logs(planned) as exceptions:
+        with watched_logs(planned) as exceptions:
             try:
                 await simulation.play()
             except Stuck as error:

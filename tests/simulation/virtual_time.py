@@ -1,4 +1,4 @@
-"""Virtual time: an event loop that never waits, and the `time` that the relay's clock reads.
+"""Virtual time: an event loop that never waits, and a clock that reads it.
 
 Where a loop would sleep until its next timer, this one moves its clock there. A minute of a
 simulated relay takes milliseconds, and two runs of one seed are the same to the last callback.
@@ -7,12 +7,10 @@ simulated relay takes milliseconds, and two runs of one seed are the same to the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
-from unittest.mock import patch
 
-import relay.clock
+from relay.clock import SystemClock
 
 _T = TypeVar("_T")
 
@@ -64,25 +62,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.errors.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
-class _Time:
-    """The module `time` as `relay.clock` knows it. The wall clock can be set; the other cannot."""
-
-    def __init__(self, loop: VirtualLoop, wall_jump_s: Callable[[], float]) -> None:
-        self._loop = loop
-        self._wall_jump_s = wall_jump_s
-
-    def monotonic(self) -> float:
-        return self._loop.time()
-
-    def time(self) -> float:
-        return EPOCH + self._loop.time() + self._wall_jump_s()
-
-
-@contextmanager
-def virtual_clocks(loop: VirtualLoop, wall_jump_s: Callable[[], float]) -> Iterator[None]:
-    """Let every `SystemClock` read this loop's time, and a wall clock that is off by so much."""
-    with patch.object(relay.clock, "time", _Time(loop, wall_jump_s)):
-        yield
+def virtual_clock(loop: VirtualLoop, wall_jump_s: Callable[[], float]) -> SystemClock:
+    """Return a clock that reads this loop's time, and a wall clock that is off by so much."""
+    return SystemClock(lambda: EPOCH + loop.time() + wall_jump_s(), loop.time)
 
 
 def run_virtually(make: Callable[[VirtualLoop], Coroutine[None, None, _T]]) -> _T:

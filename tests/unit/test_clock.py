@@ -8,12 +8,10 @@ from relay.clock import ManualClock, OneTimer, SystemClock
 from tests.support.node import Timers
 
 
-def test_a_jump_of_the_wall_clock_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jump_of_the_wall_clock_moves_no_deadline() -> None:
     """After the wall clock was set back by an hour, one second more is one second more."""
     wall, monotonic = 1_000_000.0, 50.0
-    monkeypatch.setattr(time, "time", lambda: wall)
-    monkeypatch.setattr(time, "monotonic", lambda: monotonic)
-    clock = SystemClock()
+    clock = SystemClock(lambda: wall, lambda: monotonic)
     assert clock.now() == 1_000_000.0
     wall -= 3600
     monotonic += 1
