@@ -17,7 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 from relay.errors import RelayError
 from relay.logs import get_logger
 from relay.web.admission import keep_place
-from relay.web.fast.http import FastHttp, Framing, stream_in
+from relay.web.fast.framing import Framing
+from relay.web.fast.http import FastHttp, stream_in
 from relay.web.fast.keep_alive import KeepAlive
 from relay.web.fast.live_response import Common, LiveResponse
 from relay.web.fast.passes import Passes

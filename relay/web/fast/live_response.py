@@ -12,7 +12,8 @@ from relay.devices.base import StreamView
 from relay.errors import RelayError
 from relay.logs import get_logger
 from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader
-from relay.web.fast.http import Framing, Stream
+from relay.web.fast.framing import Framing
+from relay.web.fast.http import Stream
 from relay.web.fast.passes import Passes
 
 _logger = get_logger(__name__)

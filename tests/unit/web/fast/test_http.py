@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import h11
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from relay.server import server_config
-from relay.web.fast.http import EXTENSION, FastHttp, Framing, stream_in
+from relay.web.fast.framing import Framing
+from relay.web.fast.http import EXTENSION, FastHttp, stream_in
 from relay.web.hardened import unfinished
 from relay.web.hardened.listener import listen
 from tests.unit.web.fakes import eventually
@@ -87,27 +85,6 @@ async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
         for task in list(state.tasks):
             task.cancel()
         await eventually(lambda: not state.tasks)
-
-
-@given(st.lists(st.binary(min_size=1, max_size=300) | st.just(b"x" * 70_000), max_size=5))
-def test_a_chunk_is_framed_as_h11_frames_it(parts: list[bytes]) -> None:
-    """The same bytes, whatever their number."""
-    server = h11.Connection(h11.SERVER)
-    server.receive_data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    server.next_event()
-    server.send(h11.Response(status_code=200, headers=[]))
-    framing = Framing()
-    for part in parts:
-        assert framing.chunk_of(part) == server.send(h11.Data(data=part))
-
-
-def test_what_many_readers_are_written_is_framed_once() -> None:
-    """The same object for the same object, and never another one's frame."""
-    framing, data = Framing(), b"".join([b"event", b"s"])
-    assert framing.chunk_of(data) is framing.chunk_of(data)
-    other = b"".join([b"EVENT", b"S"])
-    assert framing.chunk_of(other) == b"6\r\nEVENTS\r\n"
-    assert framing.chunk_of(data) == b"6\r\nevents\r\n"
 
 
 async def test_what_is_written_straight_stands_between_what_goes_by_asgi() -> None:

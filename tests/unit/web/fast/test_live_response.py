@@ -12,7 +12,7 @@ from relay.devices.base import StreamView
 from relay.errors import BrokerUnavailable
 from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader, Subscription
 from relay.protocol.events import Entry
-from relay.web.fast.http import Framing
+from relay.web.fast.framing import Framing
 from relay.web.fast.live_response import Common, LiveResponse
 from tests.unit.web.fakes import running_passes
 
