@@ -91,6 +91,7 @@ NO_TEST_FILE: Mapping[str, str] = {
     "relay.protocol.events": "values without behaviour; every test of the core uses them",
     "relay.protocol.sending": "values without behaviour; the sender's tests use them",
     "relay.wire.bot_messages": "values without behaviour; the tests of relay.wire.bot_* use them",
+    "relay.wire.chunk_json": "values without behaviour; the tests of chunk_frame read them",
     "relay.broker.base": "ports; tests/contract runs them on every broker",
     "relay.node.decisions": "values; the owner's tests decide, write and fail with them",
     "relay.admin.binding": "values without behaviour; the store's tests make them",

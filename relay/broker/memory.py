@@ -43,6 +43,13 @@ class _Log:
     woken: tuple[Callable[[], None], ...] | None = None
     """The same, as they are told of an append; None where somebody has come or gone."""
 
+    def note(self, notes: Notes) -> None:
+        for name, text in notes.items():
+            if text:
+                self.notes[name] = text
+            else:
+                self.notes.pop(name, None)
+
     def wake(self) -> None:
         woken = self.woken
         if woken is None:
@@ -100,18 +107,16 @@ class MemoryLog:
             raise Fenced(f"fence {fence} is not {log.fence}")
         if offset != len(log.entries) + 1:
             raise OffsetMismatch(f"offset {offset} is not {len(log.entries) + 1}")
-        for chunk in held:
-            log.held[chunk.sequence] = chunk
+        if held:
+            for chunk in held:
+                log.held[chunk.sequence] = chunk
         log.entries.extend(entries)
         if log.held:
             for entry in entries:
                 if entry.kind is EntryKind.CHUNK and entry.sequence is not None:
                     log.held.pop(entry.sequence, None)
-        for name, text in notes.items():
-            if text:
-                log.notes[name] = text
-            else:
-                log.notes.pop(name, None)
+        if notes:
+            log.note(notes)
         if entries:
             log.wake()
 

@@ -10,7 +10,7 @@ There is no resume; when the user speaks again the platform sends a new request.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from relay.devices.base import Ask, StreamView
 from relay.devices.lingzhu_request import read_request
@@ -19,6 +19,9 @@ from relay.protocol.events import Entry, EntryKind, Part, PartKind
 from relay.protocol.status import Outcome
 from relay.wire import jsontext, parts, sse
 from relay.wire.jsontext import JsonValue
+
+_CHUNK: Final = EntryKind.CHUNK
+_quote_ascii: Final = jsontext.quote_ascii
 
 _SPEAKS_FOR_ITSELF = frozenset({Outcome.COMPLETED, Outcome.REPAIRED, Outcome.INCOMPLETE})
 
@@ -75,8 +78,9 @@ class LingzhuEncoder:
 
     def encode(self, entry: Entry) -> bytes:
         """See `Encoder.encode`."""
-        if entry.kind is EntryKind.CHUNK and entry.content and entry.part is None:
-            return f"{self._head}{jsontext.quote_ascii(entry.content)}{self._tail}".encode("ascii")
+        content = entry.content
+        if entry.kind is _CHUNK and content and entry.part is None:
+            return f"{self._head}{_quote_ascii(content)}{self._tail}".encode("ascii")
         return self._protocol.encode(entry, self._view)
 
 

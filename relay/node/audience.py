@@ -94,7 +94,10 @@ class Audience:
         news = offset - len(self._times)
         if news <= 0:
             return False
-        self._times.extend([now] * news)
+        if news == 1:
+            self._times.append(now)
+        else:
+            self._times.extend([now] * news)
         return True
 
     def hear(self, report: ReadReport, now: float) -> None:

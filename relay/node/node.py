@@ -63,6 +63,8 @@ class Node:
         self._presence = broker.presence
         self._draining = False
         self._registry = Registry()
+        self.stream_of = self._registry.of_bot
+        """See `LinkHost.stream_of`."""
         self._background = Background()
         new_id = new_id or partial(secrets.token_hex, 16)
         self._switchboard = Switchboard(
@@ -269,13 +271,6 @@ class Node:
         return await self._switchboard.attach(
             bot_id, protocol=protocol, sdk=sdk, transport=transport
         )
-
-    def stream_of(self, bot_id: int, stream_id: str) -> NodeStream | None:
-        """See `LinkHost.stream_of`."""
-        stream = self._registry.get(stream_id)
-        if stream is None or stream.bot_id != bot_id:
-            return None
-        return stream
 
     def acked_at(self, bot_id: int, stream_id: str) -> float | None:
         """See `LinkHost.acked_at`."""

@@ -51,7 +51,10 @@ class AckTimes:
         """These sequences are acknowledged."""
         times, others = self._in_order, self._others
         if first == len(times) and others is None:
-            times.extend([at] * (last + 1 - first))
+            if first == last:
+                times.append(at)
+            else:
+                times.extend([at] * (last + 1 - first))
             return
         others = self._others = {} if others is None else others
         for sequence in range(first, last + 1):

@@ -23,6 +23,13 @@ class Registry:
         """Return the stream, or None where this node owns none of this id."""
         return self._streams.get(stream_id)
 
+    def of_bot(self, bot_id: int, stream_id: str) -> NodeStream | None:
+        """Return the bot's stream, or None where this node owns none of this id for this bot."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.bot_id != bot_id:
+            return None
+        return stream
+
     def kept(self, stream_id: str) -> NodeStream | FollowedStream | None:
         """Return the stream that devices can read here, whoever owns it."""
         return self._streams.get(stream_id) or self._followed.get(stream_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -19,13 +19,15 @@ from relay.errors import BrokerUnavailable
 from relay.node.audience import Audience
 from relay.protocol.events import Entry, EntryKind
 
+_END: Final = EntryKind.END
+
 AWAY_RETRY_S = 0.1
 """How long after a read that found no broker it is tried again."""
 
 AWAY_MAX_S = 3_600.0
 """How long a broker may be away. Shells have limits of their own, and these are what counts."""
 
-READ_ENTRIES_MAX = 1024
+READ_ENTRIES_MAX: Final = 1024
 """How many entries one read takes."""
 
 WRITE_BYTES_MAX = 65_536
@@ -242,13 +244,13 @@ class Subscription:
         data, fitting = self._encodings.join(entries)
         last = fitting[-1]
         self._cursor = last.offset
-        self.finished = last.kind is EntryKind.END
+        self.finished = last.kind is _END
         # The log may have grown behind a rest, and who was told of that got the rest for it.
         was_behind = bool(self._rest)
         self._rest = () if last is entries[-1] else list(entries[len(fitting) :])
         if (was_behind or self._rest) and not self.finished:
             self._wake()
-        return Batch(data, fitting, last.offset, self.finished)
+        return Batch(data, fitting, self._cursor, self.finished)
 
     def close(self) -> None:
         """The reader is gone. Idempotent."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from relay.protocol.sequencer import Run
 from relay.protocol.status import Outcome
 from relay.protocol.surrogates import code_units, join_halves, well_formed
 
-_CHUNK = EntryKind.CHUNK
+_CHUNK: Final = EntryKind.CHUNK
 
 
 class EntryWriter:
@@ -44,6 +45,8 @@ class EntryWriter:
         """Write well-formed texts of neighbouring sequences, arrived together, nothing waiting."""
         offset = self.next_offset
         stop = self.next_offset = offset + len(contents)
+        if len(contents) == 1:  # mostly, where the relay keeps up
+            return [Entry(offset, _CHUNK, at, contents[0], first)]
         sequences = range(first, first + len(contents))
         kinds, times = repeat(_CHUNK), repeat(at)
         return list(map(Entry, range(offset, stop), kinds, times, contents, sequences))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import Final
 
 from relay.protocol.events import Chunk, Entry
 from relay.protocol.limits import CHUNK_COST_BYTES
@@ -15,7 +16,7 @@ from relay.protocol.report import Arrival
 from relay.protocol.state import StreamState
 from relay.protocol.status import Status
 
-_ACTIVE = Status.ACTIVE
+_ACTIVE: Final = Status.ACTIVE
 
 
 def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> list[Entry] | None:
@@ -50,9 +51,14 @@ def take_in_order(state: StreamState, chunks: Sequence[Chunk], now: float) -> li
     state.size_bytes += grown
     if state.last_chunk_at is None or state.last_chunk_at < now:
         state.last_chunk_at = now
-    state.status = max(state.status, _ACTIVE)
-    state.tally.arrivals.extend(map(Arrival, range(first, number), repeat(now), map(len, contents)))
+    if state.status is not _ACTIVE:
+        state.status = max(state.status, _ACTIVE)
     state.in_order = True
+    arrivals = state.tally.arrivals
+    if len(contents) == 1:  # mostly, where the relay keeps up
+        arrivals.append(Arrival(first, now, len(contents[0])))
+    else:
+        arrivals.extend(map(Arrival, range(first, number), repeat(now), map(len, contents)))
     return state.writer.chunks(contents, first, now)
 
 

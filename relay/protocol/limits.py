@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-SEQUENCE_MAX = 1_000_000
+SEQUENCE_MAX: Final = 1_000_000
 """The greatest sequence. A longer answer would be a book; a greater number is a bug."""
 
-CHUNK_BYTES_MAX = 16 * 1024
+CHUNK_BYTES_MAX: Final = 16_384
 """The largest chunk, in bytes of UTF-8."""
 
-CHUNK_COST_BYTES = 64
+CHUNK_COST_BYTES: Final = 64
 """What one chunk is charged beside its content and part, so that empty chunks are not free."""
 
 SHOWN_CHARS_MAX = 2_000

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Final, assert_never
 
 from relay.clock import Clock
 from relay.web.auth import BotIdentity
@@ -44,26 +42,34 @@ if TYPE_CHECKING:
 
 NAME = "BotChannel"
 
-LEGACY, RELIABLE = 1, 2
+LEGACY: Final = 1
+RELIABLE: Final = 2
 """The protocols of docs/protocol.md."""
 
-SDK_CHARS_MAX = 64
+SDK_CHARS_MAX: Final = 64
 
-CAN_WAIT_MAX = 3
+CAN_WAIT_MAX: Final = 3
 """What acknowledges more chunks at once does not wait: of a bot that sends many at a time and then
 waits for their ACKs, or the relay would be its brake. One read of a relay that is behind brings two
 or three of any bot, and to write to each of them at once is what would keep it behind."""
 
 
-class _Run(Struct):
-    """Neighbouring sequences of one stream whose receipts are not written yet."""
+class _Run:
+    """Neighbouring sequences of one stream whose receipts, of `size` bytes each, are not written.
 
-    transport: CableTransport
-    stream_id: str
-    first: int
-    last: int
-    size: int
-    """Of one receipt, in bytes."""
+    No dataclass: one is made for most chunks, and compiled it would be a slow one.
+    """
+
+    __slots__ = ("first", "last", "size", "stream_id", "transport")
+
+    def __init__(
+        self, transport: CableTransport, stream_id: str, first: int, last: int, size: int
+    ) -> None:
+        self.transport = transport
+        self.stream_id = stream_id
+        self.first = first
+        self.last = last
+        self.size = size
 
     def __call__(self) -> Sequence[str]:
         """Make the receipts; nothing joins them any more."""

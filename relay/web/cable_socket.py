@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from relay.logs import get_logger
-from relay.web.connection import Connection
 from relay.web.fast.frames import texts
 from relay.web.fast.passes import Passes
 from relay.web.fast.websocket import Socket
-from relay.web.intake import Intake
+from relay.web.intake import FrameActor, Intake
 from relay.web.outbox import ANSWERS_MAX_BYTES, CLOSE_TIMEOUT_S, Outbox
 
 _logger = get_logger(__name__)
@@ -20,9 +20,21 @@ _logger = get_logger(__name__)
 _NONE: frozenset[str] = frozenset()
 
 
+class SocketActor(FrameActor, Protocol):
+    """Whoever acts on what a socket receives: of a `Connection`, what it takes for that."""
+
+    def charge(self, size: int, frames: int = 1) -> float:
+        """See `Connection.charge`."""
+        ...
+
+    def refuse_binary(self) -> None:
+        """See `Connection.refuse_binary`."""
+        ...
+
+
 async def serve_socket(
     socket: Socket,
-    connection: Connection,
+    connection: SocketActor,
     outbox: Outbox,
     names: Mapping[str, int],
     passes: Passes,
@@ -47,7 +59,7 @@ class CableSocket:
     def __init__(
         self,
         socket: Socket,
-        connection: Connection,
+        connection: SocketActor,
         outbox: Outbox,
         names: Mapping[str, int],
         passes: Passes,

@@ -10,24 +10,40 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
+from typing import Final, Protocol
 
 from relay.logs import get_logger
 from relay.node.bots import StreamPort
 from relay.protocol.events import Chunk
-from relay.web.connection import Connection
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from relay.wire.chunk_frame import read_chunk
 
 _logger = get_logger(__name__)
 
-WAITING_FRAMES_MAX = 256
+WAITING_FRAMES_MAX: Final = 256
 """A socket with so many frames that wait is not read: whoever only writes slows itself down."""
 
-WAITING_CHARS_MAX = 262_144
+WAITING_CHARS_MAX: Final = 262_144
 """Nor one whose frames that wait are so long."""
 
-FRAMES_PER_TURN = 64
+FRAMES_PER_TURN: Final = 64
 """After so many frames that did not have to wait for anything the other sockets get their turn."""
+
+
+class FrameActor(Protocol):
+    """Whoever acts on frames: of a `Connection`, what it takes for that."""
+
+    async def receive(self, raw: str) -> None:
+        """See `Connection.receive`."""
+        ...
+
+    def open_stream(self, identifier: str, stream_id: str) -> StreamPort | None:
+        """See `Connection.open_stream`."""
+        ...
+
+    def receive_chunks(self, stream: StreamPort, chunks: Sequence[Chunk]) -> Awaitable[None] | None:
+        """See `Connection.receive_chunks`."""
+        ...
 
 
 class Intake:
@@ -52,7 +68,7 @@ class Intake:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: FrameActor,
         outbox: Outbox,
         *,
         names: Mapping[str, int],
@@ -138,10 +154,11 @@ class Intake:
             frame = read_chunk(frames[0])
             if frame is None:
                 return (), frames
-            stream = connection.open_stream(frame.identifier, frame.stream_id)
+            identifier, stream_id, chunk = frame
+            stream = connection.open_stream(identifier, stream_id)
             if stream is None:
                 return (), frames
-            waiting = connection.receive_chunks(stream, (frame.chunk,))
+            waiting = connection.receive_chunks(stream, (chunk,))
             return () if waiting is None else (waiting,), ()
         batches: dict[tuple[str, str], tuple[StreamPort, list[Chunk]]] = {}
         done = 0
@@ -149,15 +166,16 @@ class Intake:
             frame = read_chunk(raw)
             if frame is None:
                 break
-            key = frame.identifier, frame.stream_id
+            identifier, stream_id, chunk = frame
+            key = identifier, stream_id
             batch = batches.get(key)
             if batch is not None:
-                batch[1].append(frame.chunk)
+                batch[1].append(chunk)
             else:
-                stream = connection.open_stream(*key)
+                stream = connection.open_stream(identifier, stream_id)
                 if stream is None:
                     break
-                batches[key] = stream, [frame.chunk]
+                batches[key] = stream, [chunk]
             done += 1
         pending: list[Awaitable[None]] = []
         for stream, chunks in batches.values():

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 from relay.logs import get_logger
 
 _logger = get_logger(__name__)
 
-OUTBOX_MAX_BYTES = 1_048_576
+OUTBOX_MAX_BYTES: Final = 1_048_576
 """Queued and unwritten bytes of one socket (AnyCable's `max_pending` is the same 1 MiB)."""
 
-ANSWERS_MAX_BYTES = OUTBOX_MAX_BYTES // 2
+ANSWERS_MAX_BYTES: Final = OUTBOX_MAX_BYTES // 2
 """A socket that has so much to read yet is not read from: whoever only writes slows itself down,
 and the other half of the outbox stays for what others have to tell it."""
 
@@ -27,7 +28,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 NOBODY: Mapping[str, int] = MappingProxyType({})
 
-_RENDERED_BYTES = 256
+_RENDERED_BYTES: Final = 256
 """What a frame that is rendered late counts for: an `ack` has about 150 bytes."""
 
 
@@ -230,7 +231,8 @@ class Outbox:
         frames: list[str] = []
         at = 0
         for place, make in late:
-            frames += queued[at:place]
+            if place > at:
+                frames += queued[at:place]
             frames += make()
             at = place + 1
         frames += queued[at:]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import Struct
 
 from relay.protocol.events import Abort, Chunk, End, RefusalCode, Summary
 from relay.wire.jsontext import JsonValue
 
-RELIABLE = 2
+RELIABLE: Final = 2
 """The first protocol with cumulative ACKs, credit, resending and stated ends."""
 
 Ranges = tuple[tuple[int, int], ...]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import Struct
 
@@ -30,7 +31,7 @@ from relay.wire.jsontext import JsonValue
 
 SUBPROTOCOL = "actioncable-v1-json"
 
-FRAME_BYTES_MAX = 65_536
+FRAME_BYTES_MAX: Final = 65_536
 """What AnyCable allows for a message."""
 SUMMARY_FRAME_BYTES_MAX = 262_144
 """A summary repeats the whole answer. Above this the shell closes with code 1009."""

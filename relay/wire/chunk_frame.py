@@ -7,9 +7,7 @@ do: a test compares them.
 
 from __future__ import annotations
 
-from typing import Literal
-
-import msgspec
+from typing import Final
 
 from relay.protocol.events import Chunk
 from relay.protocol.limits import CHUNK_BYTES_MAX, SEQUENCE_MAX
@@ -17,44 +15,23 @@ from relay.wire.bot_decode import exceeds_utf8
 from relay.wire.bot_encode import encode
 from relay.wire.bot_messages import Acked
 from relay.wire.cable import FRAME_BYTES_MAX, message
+from relay.wire.chunk_json import read_frame, read_payload
 from relay.wire.jsontext import dumps
 
-
-class _Frame(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    command: Literal["message"]
-    identifier: str
-    data: str
-
-
-class _Chunk(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    type: Literal["stream_chunk"]
-    session_id: str
-    content: str
-    sequence: int | float
-    """A float only to tell 1.0, which is no sequence, from 1."""
-
-
-_read_frame = msgspec.json.Decoder(_Frame).decode
-_read_payload = msgspec.json.Decoder(_Chunk).decode
-
-_FRAME_CHARS = FRAME_BYTES_MAX // 4
-_CHUNK_CHARS = CHUNK_BYTES_MAX // 4
+_FRAME_CHARS: Final = FRAME_BYTES_MAX // 4
+_CHUNK_CHARS: Final = CHUNK_BYTES_MAX // 4
 """Text of so many characters is within the limit, whatever they are."""
 
 
-LEGACY = 1
-_REST_BYTES = 40
+LEGACY: Final = 1
+_REST_BYTES: Final = 40
 """A sequence and a time."""
-_PLACE = -1
+_PLACE: Final = -1
 """No sequence, so nobody else's."""
 
 
-class ChunkFrame(msgspec.Struct, frozen=True, gc=False):
-    """One chunk of one stream, on one subscription."""
-
-    identifier: str
-    stream_id: str
-    chunk: Chunk
+ChunkFrame = tuple[str, str, Chunk]
+"""The subscription's identifier, the stream's id, and the chunk."""
 
 
 def read_chunk(raw: str) -> ChunkFrame | None:
@@ -65,8 +42,8 @@ def read_chunk(raw: str) -> ChunkFrame | None:
     if len(raw) > _FRAME_CHARS:
         return None
     try:
-        frame = _read_frame(raw)
-        payload = _read_payload(frame.data)
+        frame = read_frame(raw)
+        payload = read_payload(frame.data)
     except (ValueError, RecursionError):  # of JSON, of its shape, or half a surrogate pair
         return None
     sequence, content, stream_id = payload.sequence, payload.content, payload.session_id
@@ -76,18 +53,17 @@ def read_chunk(raw: str) -> ChunkFrame | None:
         return None
     if not stream_id or stream_id.isspace():
         return None
-    return ChunkFrame(frame.identifier, stream_id, Chunk(content, sequence))
+    return frame.identifier, stream_id, Chunk(content, sequence)
 
 
 class Receipts:
     """The `chunk_received` frames of one subscription: they differ in their number and stream."""
 
-    __slots__ = ("_identifier", "_now_iso", "_parts", "_stream_id", "_tail", "size")
+    __slots__ = ("_identifier", "_now_iso", "_parts", "size")
 
     def __init__(self, identifier: str) -> None:
         self._identifier = identifier
-        self._now_iso = self._tail = ""
-        self._stream_id: str | None = None
+        self._now_iso = ""
         self._parts = _around(identifier, "")
         self.size = sum(map(len, self._parts)) + _REST_BYTES
         """About how many bytes a frame has, beside its stream's id."""
@@ -96,15 +72,19 @@ class Receipts:
         """Return the frames for the `count` sequences of a stream that end with `last`."""
         if now_iso != self._now_iso:
             self._parts = _around(self._identifier, now_iso)
-            self._now_iso, self._stream_id = now_iso, None
+            self._now_iso = now_iso
         head, between, tail = self._parts
-        if stream_id != self._stream_id:
-            self._tail = f"{between}{dumps(stream_id).decode()}{tail}"
-            self._stream_id = stream_id
-        tail = self._tail
         if count == 1:  # mostly
-            return [f"{head}{last}{tail}"]
-        return [f"{head}{number}{tail}" for number in range(last - count + 1, last + 1)]
+            return [f"{head}{last}{between}{_quoted(stream_id)}{tail}"]
+        rest = f"{between}{_quoted(stream_id)}{tail}"
+        return [f"{head}{number}{rest}" for number in range(last - count + 1, last + 1)]
+
+
+def _quoted(stream_id: str) -> str:
+    """Return the id as JSON. Those of the relay are letters and digits."""
+    if stream_id.isascii() and stream_id.isalnum():
+        return f'"{stream_id}"'
+    return dumps(stream_id).decode()
 
 
 def _around(identifier: str, now_iso: str) -> tuple[str, str, str]:

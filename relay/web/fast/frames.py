@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from relay.web.fast.controls import Binary, Close, Control, Ping, Pong
 
@@ -18,31 +19,37 @@ try:
 except ImportError:  # a platform without the compiled part
     from websockets.utils import apply_mask
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
 """The opcodes (section 11.8). 0 continues a message."""
 
-CONTROL_BYTES_MAX = 125
+CONTROL_BYTES_MAX: Final = 125
 """A control frame's payload (section 5.5). A length above says how many bytes hold the length."""
 
-_SHORT, _LONG = 126, 127
+_SHORT: Final = 126
+_LONG: Final = 127
 """What stands for a length: 2 or 8 bytes with it follow."""
 
-_HEAD, _MASK = 2, 4
+_HEAD: Final = 2
+_MASK: Final = 4
 """Bytes of the first part of a head, and of the mask at its end."""
 
-FRAGMENTS_MAX = 256
+FRAGMENTS_MAX: Final = 256
 """How many may follow a message's first one. SDKs send none."""
 
-CONTROLS_MAX = 64
+CONTROLS_MAX: Final = 64
 """How many may wait in `control`. Peers send one in several seconds, and each of a flood would be
 an object before anybody could count them."""
 
-_CODE_BYTES = 2
+_CODE_BYTES: Final = 2
 
 _CODES = ((1000, 1003), (1007, 1014), (3000, 4999))
 """The codes that a close frame may state (section 7.4)."""
 
-_FINAL_TEXT = 0x80 | TEXT
+_FINAL_TEXT: Final = 0x81
 
 _NO_TEXT = "a text message is UTF-8"
 
@@ -263,7 +270,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
         return bytes((0x80 | opcode, size)) + payload
     if size >> 16:
         return bytes((0x80 | opcode, _LONG)) + size.to_bytes(8) + payload
-    return bytes((0x80 | opcode, _SHORT, size >> 8, size & 0xFF)) + payload
+    return (0x80 << 24 | opcode << 24 | _SHORT << 16 | size).to_bytes(4) + payload
 
 
 def close(code: int | None, reason: str = "") -> bytes:

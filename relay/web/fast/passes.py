@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import Protocol
+from typing import Final, Protocol
 
 from relay.logs import get_logger
 
 _logger = get_logger(__name__)
 
 
-MANY = 32
+MANY: Final = 32
 """With so many that wait, `relieve` writes, and a pass is long: some millisecond."""
 
-WAIT_S = 0.25
+WAIT_S: Final = 0.25
 """How long what can wait does at most: half of what TCP may with its ACKs (RFC 9293, 3.8.6.3). By
 so much the end of an answer may come later whose bot waits for its last ACK."""
 

@@ -45,12 +45,13 @@ def check(data: bytes) -> None:
 def _in_short(server: CableServer, raw: str) -> None:
     """What is taken on the short way is what the long one takes."""
     short = read_chunk(raw)
-    if short is None or short.identifier not in server.identifiers:
+    if short is None or short[0] not in server.identifiers:
         return
+    identifier, stream_id, chunk = short
     (event,) = server.receive(raw)
     assert isinstance(event, cable.Perform)
-    assert event.identifier == short.identifier
-    assert decode(event.payload, must_number=True) == StreamMessage(short.stream_id, short.chunk)
+    assert event.identifier == identifier
+    assert decode(event.payload, must_number=True) == StreamMessage(stream_id, chunk)
 
 
 def _decode(payload: Mapping[str, JsonValue]) -> None:

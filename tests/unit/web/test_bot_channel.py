@@ -6,19 +6,17 @@ import gc
 import json
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
 from relay.clock import ManualClock
+from relay.node.bots import BotLink, LinkHost
 from relay.web.bot_channel import CAN_WAIT_MAX, BotChannel, CableTransport
 from relay.web.outbox import Outbox
 from relay.wire.bot import Acked, Cancel, Missing, Pong
 from relay.wire.jsontext import JsonValue
 from tests.unit.web.fakes import Served, answer
-
-if TYPE_CHECKING:
-    from relay.node.bots import BotLink
 
 
 @pytest.mark.parametrize(
@@ -343,7 +341,11 @@ async def test_receipts_that_wait_are_joined_by_their_neighbours_in_any_order_of
 async def test_receipts_that_wait_outlive_their_channel_and_leave_no_cycle() -> None:
     """The subscription may be over, and its socket stay; or both go while the relay is full."""
     written = Written(1)
-    link = cast("BotLink", SimpleNamespace(detach=lambda: None))
+    host = cast("LinkHost", SimpleNamespace(now=float, acked_at=None, link_gone=lambda _: None))
+    bot = written.transport
+    link = BotLink(
+        host, bot_id=1, connection_id="", protocol=2, sdk="", transport=bot, stale_after_s=1.0
+    )
     for sequence in range(2):
         written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
     await BotChannel(link, written.transport).close()

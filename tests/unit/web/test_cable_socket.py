@@ -11,8 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.web import cable_socket as module
-from relay.web.cable_socket import CableSocket, serve_socket
-from relay.web.connection import Connection
+from relay.web.cable_socket import CableSocket, SocketActor, serve_socket
 from relay.web.fast.passes import MANY
 from relay.web.fast.websocket import Socket, SocketUser
 from relay.web.intake import WAITING_FRAMES_MAX
@@ -108,7 +107,7 @@ class Stage:
         self.passes = running_passes()
         self.user = CableSocket(
             cast("Socket", self.socket),
-            cast("Connection", self.connection),
+            cast("SocketActor", self.connection),
             self.outbox,
             {"bot_id": 1},
             self.passes,
@@ -346,10 +345,9 @@ async def test_serving_ends_with_the_socket(stage: Stage) -> None:
     socket, outbox = FakeSocket(), Outbox(too_slow="")
     connection = FakeConnection(outbox)
     connection.gate = asyncio.Event()
+    actor = cast("SocketActor", connection)
     serving = asyncio.create_task(
-        serve_socket(
-            cast("Socket", socket), cast("Connection", connection), outbox, {}, stage.passes
-        )
+        serve_socket(cast("Socket", socket), actor, outbox, {}, stage.passes)
     )
     await turn()
     assert socket.user is not None
@@ -368,7 +366,7 @@ async def test_serving_that_is_cancelled_ends_the_socket(stage: Stage) -> None:
     serving = asyncio.create_task(
         serve_socket(
             cast("Socket", socket),
-            cast("Connection", FakeConnection(outbox)),
+            cast("SocketActor", FakeConnection(outbox)),
             outbox,
             {},
             stage.passes,

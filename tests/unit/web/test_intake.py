@@ -11,8 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relay.protocol.events import Chunk
-from relay.web.connection import Connection
-from relay.web.intake import WAITING_CHARS_MAX, WAITING_FRAMES_MAX, Intake
+from relay.web.intake import WAITING_CHARS_MAX, WAITING_FRAMES_MAX, FrameActor, Intake
 from relay.web.outbox import ANSWERS_MAX_BYTES, Outbox
 from tests.unit.web.fakes import eventually
 
@@ -65,7 +64,7 @@ class Stage:
         self.outbox = Outbox(too_slow="")
         self.said: list[str] = []
         self.intake = Intake(
-            cast("Connection", self.connection),
+            cast("FrameActor", self.connection),
             self.outbox,
             names={"bot_id": 1},
             hold=lambda: self.said.append("hold"),

@@ -41,13 +41,13 @@ def carefully(raw: str) -> ChunkFrame | None:
                 return None
             if isinstance(found, StreamMessage) and isinstance(found.message, Chunk):
                 assert found.stream_id is not None
-                return ChunkFrame(event.identifier, found.stream_id, found.message)
+                return event.identifier, found.stream_id, found.message
     return None
 
 
 def test_the_usual_frame_is_taken() -> None:
     """What the SDKs send."""
-    expected = ChunkFrame(IDENTIFIER, "s1", Chunk("hi", 3))
+    expected = IDENTIFIER, "s1", Chunk("hi", 3)
     assert read_chunk(frame(CHUNK)) == expected == carefully(frame(CHUNK))
 
 
@@ -102,7 +102,7 @@ def test_what_is_taken_is_taken_as_the_careful_readers_do(changes: dict[str, obj
 def test_any_text_in_any_usual_frame_is_taken_as_it_is(content: str, sequence: int) -> None:
     """Escapes included."""
     raw = frame({**CHUNK, "content": content, "sequence": sequence})
-    assert read_chunk(raw) == ChunkFrame(IDENTIFIER, "s1", Chunk(content, sequence))
+    assert read_chunk(raw) == (IDENTIFIER, "s1", Chunk(content, sequence))
 
 
 def test_of_a_key_that_is_there_twice_the_last_one_counts_for_both() -> None:
