@@ -76,7 +76,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     chores = (
-        NewSearches(call_later=loop.call_later),
+        NewSearches(call_later=loop.call_later, monotonic=time.monotonic),
         FullSearches(call_later=loop.call_later, monotonic=time.monotonic),
         MemoryReturns(call_later=loop.call_later, monotonic=time.monotonic),
     )

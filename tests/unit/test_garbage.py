@@ -9,7 +9,9 @@ import pytest
 from relay.clock import ManualClock
 from relay.garbage import (
     BLOCK_S,
+    NEW_EVERY_MAX_S,
     NEW_EVERY_S,
+    NEW_SHARE,
     SEARCH_EVERY_S,
     SEARCH_SHARE,
     FullSearches,
@@ -129,7 +131,9 @@ def test_what_is_new_is_searched_again_and_again_until_it_is_stopped() -> None:
     clock = ManualClock(100.0)
     timers = Timers(clock)
     searched: list[float] = []
-    searches = NewSearches(call_later=timers, search=lambda: searched.append(clock.now()))
+    searches = NewSearches(
+        call_later=timers, monotonic=clock.now, search=lambda: searched.append(clock.now())
+    )
     searches.start()
     timers.advance(3.5 * NEW_EVERY_S)
     assert searched == pytest.approx([100.0 + turn * NEW_EVERY_S for turn in (1, 2, 3)])
@@ -137,6 +141,27 @@ def test_what_is_new_is_searched_again_and_again_until_it_is_stopped() -> None:
     searches.stop()
     timers.advance(1.0)
     assert (len(searched), timers.armed) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "every_s"),
+    [(NEW_EVERY_S * NEW_SHARE / 2, NEW_EVERY_S), (0.004, 0.4), (0.1, NEW_EVERY_MAX_S)],
+)
+def test_a_search_that_takes_long_is_made_more_seldom(takes_s: float, every_s: float) -> None:
+    """A hundredth of the time is enough; but never so seldom that much gathers."""
+    clock = ManualClock(100.0)
+    timers = Timers(clock)
+    searched: list[float] = []
+
+    def search() -> None:
+        searched.append(clock.now())
+        clock.advance(takes_s)
+
+    NewSearches(call_later=timers, monotonic=clock.now, search=search).start()
+    timers.advance(10 * NEW_EVERY_MAX_S)
+    rests = [later - before - takes_s for before, later in pairwise(searched)]
+    assert rests == pytest.approx([every_s] * len(rests))
+    assert len(rests) > 2
 
 
 def test_a_ring_that_is_new_is_freed_by_a_search_and_one_of_the_start_is_not_looked_at() -> None:
@@ -154,8 +179,9 @@ class Ring:
 collect_seldom()
 known = weakref.ref(Ring())
 print(known() is not None)
-timers = Timers(ManualClock())
-NewSearches(call_later=timers).start()
+clock = ManualClock()
+timers = Timers(clock)
+NewSearches(call_later=timers, monotonic=clock.now).start()
 timers.advance(0.1)
 print(known() is None, len(gc.get_objects(0)) < 1_000)
 """
