@@ -55,6 +55,10 @@ class BotTransport(Protocol):
         """Queue one message for the bot. Never blocks, never raises."""
         ...
 
+    def acknowledge(self, stream_id: str, last: int, count: int, stored: Stored) -> None:
+        """Queue what `count` neighbouring sequences, up to `last`, are acknowledged with."""
+        ...
+
     def close(self, reason: str, *, reconnect: bool) -> None:
         """Say `disconnect` with this reason after what is queued, then close. Never blocks."""
         ...
@@ -286,6 +290,12 @@ class BotLink:
         if self.current:
             self._transport.send(message)
 
+    def acknowledge(self, stream_id: str, reaction: AckNext, stored: Stored) -> None:
+        """Tell the bot that neighbouring sequences are stored, if this link still speaks for it."""
+        if self.current:
+            last = reaction.last
+            self._transport.acknowledge(stream_id, last, last - reaction.first + 1, stored)
+
     def refuse(self, refusal: Refused) -> None:
         """Tell the bot what was not taken, count it, and let its stream's trace say why."""
         self._host.refused(refusal.code)
@@ -326,13 +336,12 @@ def answer(
     link: BotLink, stored: Stored, stream_id: str, reaction: Ack | AckNext | Nack | Refuse
 ) -> None:
     """Tell the bot about one message of a stream, or about chunks that came together."""
-    following, early, credit = stored.next_sequence, stored.received, stored.credit
     match reaction:
         case AckNext():
-            count = reaction.last - reaction.first + 1
-            link.send(Acked(stream_id, reaction.last, following, early, credit, count))
+            link.acknowledge(stream_id, reaction, stored)
         case Ack():
-            link.send(Acked(stream_id, reaction.sequence, following, early, credit))
+            state = (stored.next_sequence, stored.received, stored.credit)
+            link.send(Acked(stream_id, reaction.sequence, *state))
         case Nack():
             link.send(Missing(stream_id, reaction.ranges))
         case Refuse():

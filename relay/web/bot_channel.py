@@ -38,6 +38,7 @@ from relay.wire.timestamp import beijing_iso
 
 if TYPE_CHECKING:
     from relay.node.bots import BotLink
+    from relay.node.decisions import Stored
     from relay.node.node import Node
 
 NAME = "BotChannel"
@@ -87,8 +88,6 @@ class CableTransport:
         "_receipts",
         "_run",
         "_runs",
-        "_second",
-        "_timestamp",
     )
 
     def __init__(self, outbox: Outbox, identifier: str, *, protocol: int, clock: Clock) -> None:
@@ -96,8 +95,6 @@ class CableTransport:
         self._identifier = identifier
         self._protocol = protocol
         self._clock = clock
-        self._second = -1
-        self._timestamp = ""
         self._receipts = Receipts(identifier)
         self._runs: dict[str, _Run] = {}
         """Of each stream the newest that is not written yet: its neighbours join it."""
@@ -105,23 +102,33 @@ class CableTransport:
         """That which was joined last, if it is not written: mostly there is one stream."""
 
     def send(self, message: Outbound) -> None:
-        """Queue one message. Never blocks, never raises.
-
-        A cumulative `ack` replaces one of the same stream that is not written yet, and receipts
-        are made when they are written. What acknowledges a few chunks can wait (`CAN_WAIT_MAX`).
-        """
+        """Queue one message. Never blocks, never raises."""
         if isinstance(message, Acked):
             if self._protocol >= RELIABLE:
-                newest = partial(self._newest, message)
-                can_wait = message.count <= CAN_WAIT_MAX
-                self._outbox.put_latest(message.stream_id, newest, can_wait=can_wait)
+                self._acknowledge(message, 1)
                 return
             if message.sequence is not None:
-                self._receive(message.stream_id, message.sequence, message.count)
+                self._receive(message.stream_id, message.sequence, 1)
                 return
         frame = self._render(message)
         if frame:
             self._outbox.put(frame)
+
+    def acknowledge(self, stream_id: str, last: int, count: int, stored: Stored) -> None:
+        """Queue the ACK of `count` chunks that came together. Never blocks, never raises.
+
+        A cumulative `ack` replaces one of the same stream that is not written yet, and receipts
+        are made when they are written. What acknowledges a few chunks can wait (`CAN_WAIT_MAX`).
+        """
+        if self._protocol < RELIABLE:
+            self._receive(stream_id, last, count)
+        else:
+            state = (stored.next_sequence, stored.received, stored.credit)
+            self._acknowledge(Acked(stream_id, last, *state), count)
+
+    def _acknowledge(self, message: Acked, count: int) -> None:
+        newest = partial(self._newest, message)
+        self._outbox.put_latest(message.stream_id, newest, can_wait=count <= CAN_WAIT_MAX)
 
     def close(self, reason: str, *, reconnect: bool) -> None:
         """Close the socket behind what is queued. Never blocks."""
@@ -154,22 +161,15 @@ class CableTransport:
         if self._runs.get(run.stream_id) is run:
             del self._runs[run.stream_id]
         count = run.last - run.first + 1
-        return self._receipts.of(run.stream_id, run.last, count, self._now_iso())
+        return self._receipts.of(run.stream_id, run.last, count, beijing_iso(self._clock.now()))
 
     def _newest(self, message: Acked) -> Sequence[str]:
         return (self._render(message),)
 
     def _render(self, message: Outbound) -> str:
-        payload = encode(message, self._protocol, now_iso=self._now_iso())
+        now_iso = beijing_iso(self._clock.now())
+        payload = encode(message, self._protocol, now_iso=now_iso)
         return "" if payload is None else cable.message(self._identifier, payload)
-
-    def _now_iso(self) -> str:
-        """Return the time as the wire has it, made once a second: there are many more ACKs."""
-        now = self._clock.now()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._timestamp = beijing_iso(now)
-        return self._timestamp
 
 
 class BotChannel:

@@ -164,8 +164,6 @@ class Acked(Struct, frozen=True, gc=False):
     next_sequence: int
     received: Ranges
     credit: int
-    count: int = 1
-    """Protocol 1: how many receipts it stands for, those of the sequences up to `sequence`."""
 
 
 @dataclass(frozen=True, slots=True)

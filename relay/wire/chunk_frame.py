@@ -57,27 +57,25 @@ def read_chunk(raw: str) -> ChunkFrame | None:
 
 
 class Receipts:
-    """The `chunk_received` frames of one subscription: they differ in their number and stream."""
+    """The `chunk_received` frames of one subscription: but for these three they are the same."""
 
-    __slots__ = ("_identifier", "_now_iso", "_parts", "size")
+    __slots__ = ("_head", "_id", "_tail", "_time", "size")
 
     def __init__(self, identifier: str) -> None:
-        self._identifier = identifier
-        self._now_iso = ""
-        self._parts = _around(identifier, "")
-        self.size = sum(map(len, self._parts)) + _REST_BYTES
+        self._head, self._id, self._time, self._tail = _around(identifier)
+        parts = len(self._head) + len(self._id) + len(self._time) + len(self._tail)
+        self.size = parts + _REST_BYTES
         """About how many bytes a frame has, beside its stream's id."""
 
     def of(self, stream_id: str, last: int, count: int, now_iso: str) -> list[str]:
-        """Return the frames for the `count` sequences of a stream that end with `last`."""
-        if now_iso != self._now_iso:
-            self._parts = _around(self._identifier, now_iso)
-            self._now_iso = now_iso
-        head, between, tail = self._parts
+        """Return the frames for the `count` sequences of a stream that end with `last`.
+
+        `now_iso` is a time: nothing in it has to be escaped.
+        """
+        rest = f"{self._id}{_quoted(stream_id)}{self._time}{now_iso}{self._tail}"
         if count == 1:  # mostly
-            return [f"{head}{last}{between}{_quoted(stream_id)}{tail}"]
-        rest = f"{between}{_quoted(stream_id)}{tail}"
-        return [f"{head}{number}{rest}" for number in range(last - count + 1, last + 1)]
+            return [f"{self._head}{last}{rest}"]
+        return [f"{self._head}{number}{rest}" for number in range(last - count + 1, last + 1)]
 
 
 def _quoted(stream_id: str) -> str:
@@ -87,12 +85,12 @@ def _quoted(stream_id: str) -> str:
     return dumps(stream_id).decode()
 
 
-def _around(identifier: str, now_iso: str) -> tuple[str, str, str]:
-    """Return what stands before the sequence, between it and the stream's id, and behind that."""
-    payload = encode(Acked("", _PLACE, 0, (), 0), LEGACY, now_iso=now_iso)
+def _around(identifier: str) -> tuple[str, str, str, str]:
+    """Return what stands before the sequence, the stream's id and the time, and behind that."""
+    payload = encode(Acked("", _PLACE, 0, (), 0), LEGACY, now_iso="")
     assert payload is not None
-    number, stream = f'"sequence":{_PLACE}', '"session_id":""'
     # From the end: the identifier stands in front, and may hold anything.
-    rest, _, tail = message(identifier, payload).rpartition(stream)
-    head, _, between = rest.rpartition(number)
-    return f'{head}"sequence":', f'{between}"session_id":', tail
+    rest, _, tail = message(identifier, payload).rpartition('"timestamp":""')
+    rest, _, time = rest.rpartition('"session_id":""')
+    head, _, stream = rest.rpartition(f'"sequence":{_PLACE}')
+    return f'{head}"sequence":', f'{stream}"session_id":', f'{time}"timestamp":"', f'"{tail}'

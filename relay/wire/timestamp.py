@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from math import floor
 
 _BEIJING = timezone(timedelta(hours=8))
 
@@ -12,4 +14,10 @@ def beijing_iso(at: float) -> str:
 
     For example `"2026-02-27T16:41:05+08:00"`. It is for display: nothing is ever computed from it.
     """
-    return datetime.fromtimestamp(at, tz=_BEIJING).isoformat(timespec="seconds")
+    return _of_second(floor(at))
+
+
+@lru_cache(maxsize=4)
+def _of_second(second: int) -> str:
+    """Mostly it is asked for the present second, by each of some thousand ACKs."""
+    return datetime.fromtimestamp(second, tz=_BEIJING).isoformat(timespec="seconds")

@@ -12,8 +12,11 @@ from typing import Protocol
 
 from relay.errors import RelayError
 from relay.node.bots import BotLink
+from relay.node.decisions import Stored
 from relay.node.node import Node
 from relay.wire.bot import (
+    RELIABLE,
+    Acked,
     Connected,
     Outbound,
     PayloadRefused,
@@ -113,6 +116,13 @@ class Socket:
             return
         greeting = isinstance(message, Connected)
         self._carry("down", lambda: self._end.on_payload(payload), surely=greeting)
+
+    def acknowledge(self, stream_id: str, last: int, count: int, stored: Stored) -> None:
+        """See `BotTransport.acknowledge`."""
+        state = (stored.next_sequence, stored.received, stored.credit)
+        first = last if self._protocol >= RELIABLE else last - count + 1
+        for sequence in range(first, last + 1):
+            self.send(Acked(stream_id, sequence, *state))
 
     def close(self, reason: str, *, reconnect: bool) -> None:
         """See `BotTransport.close`."""

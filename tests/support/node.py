@@ -17,6 +17,7 @@ from relay.devices.base import Ask, DeviceProtocol, StreamView
 from relay.devices.lingzhu import LingzhuProtocol
 from relay.devices.plain import PlainProtocol
 from relay.node.bots import BotLink
+from relay.node.decisions import Stored
 from relay.node.node import Node
 from relay.node.subscriber import Batch, Subscription
 from relay.node.tracer import Tracer
@@ -121,6 +122,10 @@ class Bot:
 
     def send(self, message: Outbound) -> None:
         self.told.append(message)
+
+    def acknowledge(self, stream_id: str, last: int, _count: int, stored: Stored) -> None:
+        state = (stored.next_sequence, stored.received, stored.credit)
+        self.send(Acked(stream_id, last, *state))
 
     def close(self, reason: str, *, reconnect: bool) -> None:
         self.farewells.append((reason, reconnect))

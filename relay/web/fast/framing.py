@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_HEADS: Final = 1024
+_SHORT_HEADS: Final = [b"%x\r\n" % size for size in range(_HEADS)]
+"""What stands before a short chunk, as nearly all are."""
+
 
 class Framing:
     """Frames bodies. Readers who are up to date are all written the same one: it is framed once."""
@@ -14,6 +20,8 @@ class Framing:
     def chunk_of(self, data: bytes) -> bytes:
         """Return one chunk of the chunked coding; `data` is not empty: that would be the end."""
         if data is not self._data:
+            size = len(data)
+            head = _SHORT_HEADS[size] if size < _HEADS else b"%x\r\n" % size
             self._data = data
-            self._framed = b"%x\r\n%b\r\n" % (len(data), data)
+            self._framed = head + data + b"\r\n"
         return self._framed

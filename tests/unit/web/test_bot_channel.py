@@ -12,6 +12,7 @@ import pytest
 
 from relay.clock import ManualClock
 from relay.node.bots import BotLink, LinkHost
+from relay.node.decisions import Stored
 from relay.web.bot_channel import CAN_WAIT_MAX, BotChannel, CableTransport
 from relay.web.outbox import Outbox
 from relay.wire.bot import Acked, Cancel, Missing, Pong
@@ -308,7 +309,7 @@ async def test_acknowledgements_of_protocol_1_are_never_merged() -> None:
     """Each chunk has its own, for an old SDK counts them."""
     written = Written(1)
     for sequence in range(3):
-        written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
+        written.transport.acknowledge("s1", sequence, 1, Stored(sequence + 1, (), 8))
     assert [inner(frame)["sequence"] for frame in await written.flush()] == [0, 1, 2]
 
 
@@ -322,11 +323,11 @@ async def test_receipts_that_wait_are_joined_by_their_neighbours_in_any_order_of
     said = [(a, 1, 2), (a, 4, 3), (b, 0, 1), (a, 5, 1), (a, 7, 1), (b, 1, 1), (a, 8, 1)]
     later = [(a, 9, 1), (b, 2, 1), (a, 6, 1)]
     for stream, last, count in said:
-        written.transport.send(Acked(stream, last, last + 1, (), 8, count))
+        written.transport.acknowledge(stream, last, count, Stored(last + 1, (), 8))
     frames, _ = written.outbox.take()
     again = written.outbox.take()[0]
     for stream, last, count in later:
-        written.transport.send(Acked(stream, last, last + 1, (), 8, count))
+        written.transport.acknowledge(stream, last, count, Stored(last + 1, (), 8))
     told = [inner(json.loads(frame)) for frame in [*frames, *again]]
     assert [(one["session_id"], one["sequence"]) for one in told] == [
         *(("a", number) for number in range(6)),
@@ -347,11 +348,11 @@ async def test_receipts_that_wait_outlive_their_channel_and_leave_no_cycle() -> 
         host, bot_id=1, connection_id="", protocol=2, sdk="", transport=bot, stale_after_s=1.0
     )
     for sequence in range(2):
-        written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
+        written.transport.acknowledge("s1", sequence, 1, Stored(sequence + 1, (), 8))
     await BotChannel(link, written.transport).close()
     frames, _ = written.outbox.take()
     assert [inner(json.loads(frame))["sequence"] for frame in frames] == [0, 1]
-    written.transport.send(Acked("s1", 2, 3, (), 8))
+    written.transport.acknowledge("s1", 2, 1, Stored(3, (), 8))
     written.outbox.end()
     await BotChannel(link, written.transport).close()
     assert not any(type(known).__name__ == "_Run" for known in gc.get_referrers(written.transport))
@@ -361,7 +362,7 @@ def test_receipts_that_wait_count_as_much_as_when_they_are_written() -> None:
     """A bot that reads nothing is bounded by bytes, however its receipts are kept."""
     written = Written(1)
     for sequence in range(50):
-        written.transport.send(Acked("s1", sequence, sequence + 1, (), 8))
+        written.transport.acknowledge("s1", sequence, 1, Stored(sequence + 1, (), 8))
     frames, size = written.outbox.take()
     assert len(frames) == 50
     assert size == pytest.approx(sum(map(len, frames)), rel=0.1)
@@ -375,8 +376,9 @@ def test_what_acknowledges_few_chunks_can_wait_and_what_acknowledges_many_cannot
     written, told = Written(protocol), list[str]()
     written.outbox.on_news = partial(told.append, "now")
     written.outbox.on_leisure = partial(told.append, "at leisure")
-    written.transport.send(Acked("s1", 2, 3, (), 8, CAN_WAIT_MAX))
-    written.transport.send(Acked("s1", 3 + CAN_WAIT_MAX, 0, (), 8, CAN_WAIT_MAX + 1))
+    stored = Stored(8, (), 8)
+    written.transport.acknowledge("s1", 2, CAN_WAIT_MAX, stored)
+    written.transport.acknowledge("s1", 3 + CAN_WAIT_MAX, CAN_WAIT_MAX + 1, stored)
     written.transport.send(Pong())
     assert told == ["at leisure", "now", "now"]
 
