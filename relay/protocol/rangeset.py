@@ -78,7 +78,7 @@ class RangeSet:
 
     def extend(self, count: int) -> None:
         """Add the next `count` numbers above the highest, or the first ones."""
-        if not self._firsts:
+        if self.highest < 0:
             self._firsts.append(0)
         self._count += count
         self.highest += count

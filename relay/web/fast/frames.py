@@ -135,7 +135,10 @@ class FrameReader:
                 start += 2 if length == _SHORT else 8
                 if start - _MASK > size:
                     break
-                length = int.from_bytes(data[at + _HEAD : start - _MASK])
+                if length == _SHORT:  # as nearly all of these are
+                    length = data[at + _HEAD] << 8 | data[at + _HEAD + 1]
+                else:
+                    length = int.from_bytes(data[at + _HEAD : start - _MASK])
                 if length > self._max - self._fragments_size:
                     self._fail(CloseCode.TOO_BIG, f"a message has at most {self._max} bytes")
                     break
