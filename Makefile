@@ -12,7 +12,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORK
 
 # What runs what is compiled. The planted bugs are planted in modules, which no compiled class allows.
 COMPILED := tests/unit/broker tests/unit/devices tests/unit/limits tests/unit/node tests/unit/protocol tests/unit/web \
-	tests/unit/test_clock.py tests/properties tests/conformance tests/contract tests/threats tests/acceptance tests/simulation --ignore=tests/simulation/test_mutants.py
+	tests/unit/wire tests/unit/test_clock.py tests/properties tests/conformance tests/contract tests/threats tests/acceptance tests/simulation --ignore=tests/simulation/test_mutants.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test unit check fmt lint types bench curves simulate soak durability faults fuzz abuse wheel compile compiled pins clean server dev

@@ -284,7 +284,7 @@ def _head(opcode: int, size: int) -> bytes:
 
 _HEADS: Final = 1024
 _TEXT_HEADS: Final = [_head(TEXT, size) for size in range(_HEADS)]
-"""What stands before a short text, as nearly all are: to make it costs as much as to write one."""
+"""What stands before a short text, as nearly all are: looked up, not made."""
 
 
 def close(code: int | None, reason: str = "") -> bytes:

@@ -6,7 +6,7 @@ from typing import Final
 
 _HEADS: Final = 1024
 _SHORT_HEADS: Final = [b"%x\r\n" % size for size in range(_HEADS)]
-"""What stands before a short chunk, as nearly all are."""
+"""What stands before a short chunk, as nearly all are: looked up, not made."""
 
 
 class Framing:

@@ -69,7 +69,10 @@ def test_what_another_implementation_sends_is_read_however_it_is_cut(
     assert reader.failure is None
 
 
-@given(st.text(max_size=70_000 // 4) | st.sampled_from(["x" * 125, "x" * 126, "x" * 65_536]))
+@given(
+    st.text(max_size=70_000 // 4)
+    | st.sampled_from(["x" * size for size in (125, 126, 1_023, 1_024, 65_536)])
+)
 def test_another_implementation_reads_what_is_written(message: str) -> None:
     """Every width of the length."""
     client = Protocol(CLIENT, max_size=None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import h11
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.web.fast.framing import Framing
 
 
+@example([b"x" * size for size in (1, 1_023, 1_024, 1_025)])
 @given(st.lists(st.binary(min_size=1, max_size=300) | st.just(b"x" * 70_000), max_size=5))
 def test_a_chunk_is_framed_as_h11_frames_it(parts: list[bytes]) -> None:
     """The same bytes, whatever their number."""
