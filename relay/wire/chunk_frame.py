@@ -79,8 +79,8 @@ class Receipts:
 
 
 def _quoted(stream_id: str) -> str:
-    """Return the id as JSON. Those of the relay are letters and digits."""
-    if stream_id.isascii() and stream_id.isalnum():
+    """Return the id as JSON. Those of the relay are letters and digits, which need no escape."""
+    if stream_id.isalnum():
         return f'"{stream_id}"'
     return dumps(stream_id).decode()
 

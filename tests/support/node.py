@@ -118,12 +118,15 @@ class Bot:
 
     def __init__(self) -> None:
         self.told: list[Outbound] = []
+        self.counts: list[int] = []
+        """Of how many chunks each were those that were acknowledged together."""
         self.farewells: list[tuple[str, bool]] = []
 
     def send(self, message: Outbound) -> None:
         self.told.append(message)
 
-    def acknowledge(self, stream_id: str, last: int, _count: int, stored: Stored) -> None:
+    def acknowledge(self, stream_id: str, last: int, count: int, stored: Stored) -> None:
+        self.counts.append(count)
         state = (stored.next_sequence, stored.received, stored.credit)
         self.send(Acked(stream_id, last, *state))
 

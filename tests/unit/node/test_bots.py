@@ -27,6 +27,25 @@ async def test_protocol_2_is_acknowledged_cumulatively(world: World) -> None:
     assert bot.heard(Missing) == [Missing(stream, ((1, 1),))]
 
 
+async def test_chunks_that_came_together_are_acknowledged_together(world: World) -> None:
+    """How many, for an old bot wants one receipt for each; a fenced connection is told nothing."""
+    bot = await world.bot(protocol=1)
+    stream = (await world.ask()).stream_id
+    await bot.say(stream, Chunk("a", 0))
+    port = bot.link.open_stream(stream)
+    assert port is not None
+    together = [Chunk(text, number) for number, text in enumerate("bcd", 1)]
+    pending = bot.link.receive_chunks(port, together)
+    if pending is not None:
+        await pending
+    assert (bot.acks, bot.counts) == ([0, 3], [3])
+    bot.link.fence_off()
+    pending = bot.link.receive_chunks(port, [Chunk("e", 4)])
+    if pending is not None:
+        await pending
+    assert (bot.acks, bot.counts) == ([0, 3], [3])
+
+
 async def test_a_refusal_names_the_chunk_and_takes_nothing_back(world: World) -> None:
     """The sequence again with other content: the first one stands."""
     bot = await world.bot()

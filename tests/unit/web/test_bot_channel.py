@@ -292,10 +292,9 @@ def inner(frame: JsonValue) -> dict[str, JsonValue]:
 async def test_pending_acknowledgements_of_a_stream_are_one_frame() -> None:
     """Only the newest state of each stream is written, before what came behind the first."""
     written = Written(2)
-    acked = partial(Acked, sequence=None, received=(), credit=8)
-    for next_sequence in (1, 2, 3):
-        written.transport.send(acked("s1", next_sequence=next_sequence))
-        written.transport.send(acked("s2", next_sequence=next_sequence + 10))
+    for following in (1, 2, 3):
+        written.transport.acknowledge("s1", following - 1, 1, Stored(following, (), 8))
+        written.transport.send(Acked("s2", None, following + 10, (), 8))
     written.transport.send(Pong())
     messages = [inner(frame) for frame in await written.flush()]
     assert [(m["type"], m.get("session_id"), m.get("next_sequence")) for m in messages] == [

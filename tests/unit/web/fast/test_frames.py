@@ -82,6 +82,13 @@ def test_another_implementation_reads_what_is_written(message: str) -> None:
     assert (frame.opcode, bytes(frame.data).decode(), frame.fin) == (Opcode.TEXT, message, True)
 
 
+@pytest.mark.parametrize("size", [125, 126, 255, 256, 1_000, 65_535, 65_536])
+def test_a_length_of_every_width_is_read(size: int) -> None:
+    """Whole, and what stands behind it."""
+    data = raw(0x81, b"x" * size) + raw(0x81, b"next")
+    assert FrameReader(MAX).feed(data) == ["x" * size, "next"]
+
+
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1002, "words"), (1009, "嘿" * 100)])
 def test_another_implementation_reads_a_close(code: int, reason: str) -> None:
     """A reason that is too long is cut between characters."""
