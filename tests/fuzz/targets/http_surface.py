@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
 import h11
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
@@ -96,9 +97,10 @@ class Relay:
     def __init__(self, *, fast: bool) -> None:
         self.loop = asyncio.new_event_loop()
         self.complaints = Complaints()
+        self.methods: list[str] = []
         self.state = ServerState()
         self._passes = Passes(self.loop.call_soon, self.loop.time) if fast else None
-        self._config = server_config(self._app(), fast=fast)
+        self._config = server_config(_noting(self._app(), self.methods), fast=fast)
         self._config.load()
         logging.getLogger().addHandler(self.complaints)
         self.loop.set_exception_handler(
@@ -158,6 +160,16 @@ class Relay:
             await asyncio.sleep(0)
 
 
+def _noting(app: ASGIApp, methods: list[str]) -> ASGIApp:
+    """Note what is asked: how long an answer is depends on it (RFC 9110, 9.3.2)."""
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        methods.append(scope.get("method", "GET"))
+        await app(scope, receive, send)
+
+    return noting
+
+
 @cache
 def relay(*, fast: bool) -> Relay:
     """The relay of all inputs of a run."""
@@ -173,19 +185,22 @@ def check(data: bytes) -> None:
     pieces = [[raw], [raw], [head + end, rest], [head, end, *cut(rest, 64)]][width]
     for fast in (True, False):
         server = relay(fast=fast)
+        server.methods.clear()
         with capture_logs() as logged:
             written = server.hear(pieces)
         complaints, server.complaints.found = server.complaints.found, []
         complaints += [repr(event) for event in logged if event["log_level"] in _LOUD]
         assert not complaints, complaints
-        _read(written)
+        _read(written, server.methods)
 
 
-def _read(written: bytes) -> None:
-    """Read the responses as h11 does, which is strict."""
+def _read(written: bytes, methods: Sequence[str]) -> None:
+    """Read the responses as h11 does, which is strict. What no method was noted of was refused."""
+    asked = iter(methods)
     while written and not written.startswith(_SWITCHED):
+        method = "HEAD" if next(asked, "") == "HEAD" else "GET"
         client = h11.Connection(h11.CLIENT)
-        client.send(h11.Request(method="GET", target="/", headers=[("Host", "relay")]))
+        client.send(h11.Request(method=method, target="/", headers=[("Host", "relay")]))
         client.send(h11.EndOfMessage())
         client.receive_data(written)
         response = client.next_event()
@@ -199,7 +214,7 @@ def _read(written: bytes) -> None:
         while isinstance(event := client.next_event(), h11.Data):
             body += event.data
         if not isinstance(event, h11.EndOfMessage):
-            return  # a stream that was cut off, or an answer to HEAD
+            return  # a stream that was cut off
         _typed(response, bytes(body))
         written, _ = client.trailing_data
 
@@ -247,6 +262,7 @@ def seeds() -> list[bytes]:
         _request("GET /streams/1/events?ticket=x.y&lastEventId=e.1 HTTP/1.1"),
         _request("OPTIONS /streams/1/events HTTP/1.1"),
         _request("GET /probe HTTP/1.1") + _request("GET /metrics HTTP/1.1"),
+        _request("HEAD /sse/rokid HTTP/1.1") + _request("GET /probe HTTP/1.1"),
         _request("POST /sse/rokid HTTP/1.1", "Transfer-Encoding: chunked")
         + b"2\r\n{}\r\n0\r\n\r\n",
         _request("POST /sse/rokid HTTP/1.1", "Expect: 100-continue", body="{}"),
