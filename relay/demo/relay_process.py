@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +72,18 @@ class RelayProcess:
 
 @asynccontextmanager
 async def relay_process(
-    settings: Mapping[str, str], *, bots: int = 1, tree: Path | None = None
+    settings: Mapping[str, str],
+    *,
+    bots: int = 1,
+    tree: Path | None = None,
+    under: Sequence[str] = (),
+    start_s: float = START_S,
 ) -> AsyncIterator[RelayProcess]:
     """Run `relay serve` on a free port of 127.0.0.1, with so many bots and one access key.
 
     `settings` are `RELAY_*` variables; those of the caller's own environment do not count.
-    `tree` is the folder whose `relay` is run, None for that of the caller.
+    `tree` is the folder whose `relay` is run, None for that of the caller; `under` is the command
+    that runs it, a profiler's for one, which may take `start_s` seconds for that.
     Raises `RelayFailed` with the relay's last words where it does not start.
     """
     with TemporaryDirectory(prefix="relay-demo-") as folder:
@@ -90,9 +96,10 @@ async def relay_process(
                 await store.add_bot(f"bot of {user}", token, user_id=user)
             await store.add_access_key("demo", key)
             with TemporaryFile() as log:
-                process = await _start({**settings, "RELAY_DATABASE_URL": url}, log, tree)
+                settings = {**settings, "RELAY_DATABASE_URL": url}
+                process = await _start(settings, log, tree, under)
                 try:
-                    base = await _listening(process, log)
+                    base = await _listening(process, log, start_s)
                     yield RelayProcess(base, process.pid, tokens, users, key, store)
                 finally:
                     await _stop(process)
@@ -101,10 +108,11 @@ async def relay_process(
 
 
 async def _start(
-    settings: Mapping[str, str], log: IO[bytes], tree: Path | None
+    settings: Mapping[str, str], log: IO[bytes], tree: Path | None, under: Sequence[str]
 ) -> asyncio.subprocess.Process:
     foreign = {name: v for name, v in os.environ.items() if not name.startswith("RELAY_")}
     return await asyncio.create_subprocess_exec(
+        *under,
         sys.executable,
         "-c",
         TETHERED,
@@ -120,11 +128,11 @@ async def _start(
     )
 
 
-async def _listening(process: asyncio.subprocess.Process, log: IO[bytes]) -> str:
+async def _listening(process: asyncio.subprocess.Process, log: IO[bytes], start_s: float) -> str:
     assert process.stdout is not None
     line = b""
     with suppress(TimeoutError):
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(start_s):
             line = await process.stdout.readline()
     said, _, base = line.decode().strip().rpartition(" ")
     if said != "listening on":

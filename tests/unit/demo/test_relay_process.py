@@ -54,6 +54,16 @@ async def test_a_relay_of_another_tree_is_run(tmp_path: Path) -> None:
         assert relay.base == "another"
 
 
+async def test_a_relay_is_run_by_another_command() -> None:
+    """For example by a profiler, whose process becomes the relay's; it may take its time."""
+    async with relay_process({}, under=("env", "RUN_BY=env")) as relay:
+        environment = Path(f"/proc/{relay.pid}/environ").read_bytes()  # noqa: ASYNC240 - no disk
+        assert b"RUN_BY=env" in environment.split(b"\0")
+    with pytest.raises(RelayFailed, match="it said nothing"):
+        async with relay_process({}, start_s=0.0):
+            pass
+
+
 async def test_a_trace_that_is_never_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not a wait without an end."""
     monkeypatch.setattr(module, "TRACE_S", 0.0)
