@@ -22,7 +22,7 @@ from typing import Final
 from markupsafe import Markup
 
 from bench import runner
-from bench.contestants import ROOT, ContestantMissing, contestant, take_cores
+from bench.contestants import ROOT, ContestantMissing, Cores, contestant, take_cores
 from bench.generator.program import Load, build, run
 from relay.web.admin.draw import element, rect, text
 
@@ -142,14 +142,13 @@ def _colour(name: str) -> str:
     return next((colour for part, colour in COLOURS.items() if part in name), OTHER)
 
 
-async def profile(name: str) -> tuple[Frame, str]:
+async def profile(name: str, cores: Cores) -> tuple[Frame, str]:
     """Load a relay, and return where its time went and what it carried meanwhile.
 
     Raises `ContestantMissing` where py-spy is not installed, or may not look.
     """
     if shutil.which("py-spy") is None:
         raise ContestantMissing("py-spy is not installed: pip install py-spy")
-    cores = take_cores()
     load = replace(
         LOADS[name], warmup_ms=1_000, duration_ms=(PROFILED_S + 6) * 1_000, core=cores.load
     )
@@ -189,8 +188,9 @@ async def main(arguments: Sequence[str]) -> None:
         if name not in LOADS:
             parser.error(f"no load {name!r}; there are: {', '.join(LOADS)}")
     await build()
+    cores = take_cores()
     for name in given.loads or LOADS:
-        root, done = await profile(name)
+        root, done = await profile(name, cores)
         path = ROOT / "docs" / f"flame-{name}.svg"
         path.write_text(str(draw(root, f"{name}: {done}")), encoding="utf-8")
         print(f"{path.relative_to(ROOT)}: {root.samples} samples, {done}")

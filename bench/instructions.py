@@ -31,6 +31,7 @@ from bench.contestants import (
     SETTINGS,
     TITLES,
     ContestantMissing,
+    Cores,
     lacks,
     take_cores,
     target_of,
@@ -127,7 +128,7 @@ def _library(path: str) -> str:
     return next((name for part, name in NAMES if part in path), path.rpartition("/")[2])
 
 
-async def count(name: str, load: Load) -> Counted:
+async def count(name: str, load: Load, cores: Cores) -> Counted:
     """Count what this contestant does under this load.
 
     Raises `ContestantMissing` where it or valgrind is not there, and `FellBehind`.
@@ -136,7 +137,6 @@ async def count(name: str, load: Load) -> Counted:
         raise ContestantMissing(f"{name}: {lacking}")
     if shutil.which("valgrind") is None or shutil.which("vgdb") is None:
         raise ContestantMissing("valgrind is not installed (Debian: apt-get install valgrind)")
-    cores = take_cores()
     lasting = int((WARMUP_S + COUNTED_S + SPARE_S) * 1_000)
     load = replace(load, warmup_ms=0, duration_ms=lasting, core=cores.load)
     with TemporaryDirectory(prefix="relay-bench-") as folder:
@@ -231,13 +231,14 @@ async def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--draft", action="store_true", help="one load, and the page stays")
     given = parser.parse_args(arguments)
     await build()
+    cores = take_cores()
     found: dict[str, dict[str, Counted]] = {}
     for title, load in [*LOADS.items()][: 1 if given.draft else None]:
         for name in CONTESTANTS:
             if lacking := lacks(name, None):
                 say(f"{name}: {lacking}")
                 continue
-            counted = await count(name, load)
+            counted = await count(name, load, cores)
             found.setdefault(title, {})[name] = counted
             say(f"{title}, {name}: {counted.per_chunk:,.0f} instructions, {counted.shares()}")
     when = f"{machine()}. {datetime.now(UTC):%Y-%m-%d}, `.venv/bin/python -m bench.instructions`"

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from bench.contestants import ContestantMissing
+from bench.contestants import ContestantMissing, Cores
 from bench.flames import draw, fold, main, profile, trunk
 
 STACKS = [
@@ -61,4 +61,4 @@ async def test_without_its_profiler_it_says_what_to_install(
     """The project does not need it otherwise."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ContestantMissing, match="pip install py-spy"):
-        await profile("own")
+        await profile("own", Cores(0, 0))

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from bench.contestants import ContestantMissing
+from bench.contestants import ContestantMissing, Cores
 from bench.generator.program import Load
 from bench.instructions import Counted, count, page_part, read_profile
 
@@ -75,4 +75,4 @@ async def test_without_valgrind_it_says_what_to_install(monkeypatch: pytest.Monk
     """The project does not need it otherwise."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ContestantMissing, match="apt-get install valgrind"):
-        await count("relay", Load())
+        await count("relay", Load(), Cores(0, 0))
