@@ -71,6 +71,9 @@ NAMES: Final = (
 )
 """Parts of the paths of object files, and what they are called here."""
 
+_POSITION: Final = frozenset("0123456789+-*")
+"""What a line of costs begins with."""
+
 
 class FellBehind(RelayError):
     """The relay could not follow under valgrind, so that its chunks did not come alone."""
@@ -119,9 +122,6 @@ def read_profile(lines: Iterable[str]) -> Counter[str]:
                 found[library] += int(line.split()[1])
             is_call = False
     return found
-
-
-_POSITION: Final = frozenset("0123456789+-*")
 
 
 def _library(path: str) -> str:
@@ -228,12 +228,12 @@ def page_part(found: Mapping[str, Mapping[str, Counted]]) -> str:
 async def main(arguments: Sequence[str]) -> None:
     """Count, and write the page."""
     parser = argparse.ArgumentParser(prog="bench.instructions", description=(__doc__ or "")[:90])
-    parser.add_argument("--draft", action="store_true", help="one load, and the page stays")
+    parser.add_argument("--quick", action="store_true", help="one load, and no page")
     given = parser.parse_args(arguments)
     await build()
     cores = take_cores()
     found: dict[str, dict[str, Counted]] = {}
-    for title, load in [*LOADS.items()][: 1 if given.draft else None]:
+    for title, load in [*LOADS.items()][: 1 if given.quick else None]:
         for name in CONTESTANTS:
             if lacking := lacks(name, None):
                 say(f"{name}: {lacking}")
@@ -243,7 +243,7 @@ async def main(arguments: Sequence[str]) -> None:
             say(f"{title}, {name}: {counted.per_chunk:,.0f} instructions, {counted.shares()}")
     when = f"{machine()}. {datetime.now(UTC):%Y-%m-%d}, `.venv/bin/python -m bench.instructions`"
     print(page_part(found))
-    if not given.draft:
+    if not given.quick:
         put_part(PAGE, "instructions", f"{page_part(found)}\n\n{when}")
 
 
