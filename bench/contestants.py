@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -78,8 +79,9 @@ class Cores:
     load: int
 
 
+@cache
 def take_cores() -> Cores:
-    """Return the first and the last core of this process, and move it to the first.
+    """Return the first and the last core of this process, and move it to the first, once.
 
     Every server is a child of this process and inherits its core.
     """

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -219,3 +221,13 @@ async def test_a_run_is_carried_only_whole_in_time_and_by_the_server() -> None:
     for change in ({"lost": 1}, {"disordered": 1}, {"errors": 1}, {"sent_per_s": 380.0}):
         assert not is_carried_by(replace(one, **change), load, 10_000.0)
     assert not is_carried_by(replace(one, lag_us=late), load, 10_000.0)
+
+
+def test_whoever_asks_for_the_cores_twice_is_told_the_same() -> None:
+    """The first answer moves the process to one core, of which the second would be told twice."""
+    program = (
+        "import os; from bench.contestants import Cores, take_cores; "
+        "mine = sorted(os.sched_getaffinity(0)); "
+        "assert take_cores() == take_cores() == Cores(mine[0], mine[-1])"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
