@@ -1,9 +1,9 @@
 """`python -m bench.instructions`: how many instructions a relay takes for a chunk, by callgrind.
 
 What a chunk takes in microseconds depends on who else is on the machine; how many instructions it
-takes hardly does. The relay runs under valgrind, some fifty times slower than by itself, with a
-load so small that nearly all chunks come alone. Counted is all that its process does in twenty
-seconds, in which as many chunks come as the load says. What the kernel does is not in it.
+takes hardly does. The relay runs under valgrind, much slower than by itself, with a load so small
+that nearly all chunks come alone. Counted is all that its process does in twenty seconds, in which
+as many chunks come as the load says. What the kernel does is not in it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CONTESTANTS: Final = ("relay", "relay-compiled")
 
 COUNTED_S: Final = 20.0
 WARMUP_S: Final = 5.0
-"""Valgrind translates what it has not counted yet, which takes it a second or two."""
+"""Valgrind translates anew what it is to count: chunks were late by half a second then."""
 
 SPARE_S: Final = 15.0
 """For valgrind to be told, and for the first chunks, which are not counted."""
@@ -76,7 +76,7 @@ _POSITION: Final = frozenset("0123456789+-*")
 
 
 class FellBehind(RelayError):
-    """The relay could not follow under valgrind, so that its chunks did not come alone."""
+    """The relay could not follow under valgrind: a busy machine, or a load that is too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ def _library(path: str) -> str:
 async def count(name: str, load: Load, cores: Cores) -> Counted:
     """Count what this contestant does under this load.
 
-    Raises `ContestantMissing` where it or valgrind is not there, and `FellBehind`.
+    Raises `ContestantMissing` where it or valgrind is not there, `FellBehind`, and
+    `GeneratorFailed`.
     """
     if lacking := lacks(name, None):
         raise ContestantMissing(f"{name}: {lacking}")
@@ -149,12 +150,15 @@ async def count(name: str, load: Load, cores: Cores) -> Counted:
             under=callgrind.command(),
             start_s=START_S,
         ) as relay:
-            async with asyncio.TaskGroup() as tasks:
-                loading = tasks.create_task(run(target_of(relay), load))
-                async with asyncio.timeout(START_S):
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    loading = tasks.create_task(run(target_of(relay), load))
                     await _all_open(relay.base, load.streams)
-                await asyncio.sleep(2 * load.interval_us / 1e6)
-                seconds = await callgrind.count(relay.pid, COUNTED_S)
+                    await asyncio.sleep(2 * load.interval_us / 1e6)
+                    seconds = await callgrind.count(relay.pid, COUNTED_S)
+            except ExceptionGroup as failed:
+                # Of the two, the one that failed first; the other was cancelled for it.
+                raise failed.exceptions[0] from None
             measured = loading.result()
         if not measured.is_whole or measured.latency_us.p90 > load.interval_us:
             raise FellBehind(f"{name} did not follow: p90 {measured.latency_us.p90 / 1e3:.0f} ms")
@@ -164,12 +168,18 @@ async def count(name: str, load: Load, cores: Cores) -> Counted:
 
 
 async def _all_open(base: str, streams: int) -> None:
-    """Wait until all streams are open."""
+    """Wait until all streams are open; raises `FellBehind` where they never are."""
     pattern = re.compile(rf"^relay_open_streams {streams}(\.0)?$", re.MULTILINE)
-    async with httpx.AsyncClient(base_url=base, timeout=START_S, trust_env=False) as http:
-        # Another process opens them: nothing tells but the relay itself.
-        while not pattern.search((await http.get("/metrics")).text):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
+    try:
+        async with (
+            asyncio.timeout(START_S),
+            httpx.AsyncClient(base_url=base, timeout=START_S, trust_env=False) as http,
+        ):
+            # Another process opens them: nothing tells but the relay itself.
+            while not pattern.search((await http.get("/metrics")).text):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise FellBehind(f"{streams} streams were not open within {START_S:g} s") from None
 
 
 class Callgrind:
@@ -250,5 +260,5 @@ async def main(arguments: Sequence[str]) -> None:
 if __name__ == "__main__":
     try:
         runner.run(main(sys.argv[1:]))
-    except (ContestantMissing, FellBehind) as error:
+    except RelayError as error:
         sys.exit(f"bench.instructions: {error}")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from bench import instructions
 from bench.contestants import ContestantMissing, Cores
-from bench.generator.program import Load
+from bench.generator.program import GeneratorFailed, Load
 from bench.instructions import Counted, count, page_part, read_profile
 
 PROFILE = """\
@@ -75,4 +80,26 @@ async def test_without_valgrind_it_says_what_to_install(monkeypatch: pytest.Monk
     """The project does not need it otherwise."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ContestantMissing, match="apt-get install valgrind"):
+        await count("relay", Load(), Cores(0, 0))
+
+
+async def test_a_load_that_fails_is_told_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And at once: nobody waits any longer for its streams."""
+
+    @asynccontextmanager
+    async def relay(*_: object, **__: object) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(base="", pid=0)
+
+    async def fail(*_: object) -> None:
+        raise GeneratorFailed("too many files")
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/valgrind")
+    monkeypatch.setattr(instructions, "relay_process", relay)
+    monkeypatch.setattr(instructions, "target_of", lambda _: None)
+    monkeypatch.setattr(instructions, "run", fail)
+    monkeypatch.setattr(instructions, "_all_open", never)
+    with pytest.raises(GeneratorFailed, match="too many files"):
         await count("relay", Load(), Cores(0, 0))
