@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from relay.admin.trace_row import TraceRow
 from relay.broker.base import LogSnapshot, Notes, StreamLog, StreamMeta, settle
@@ -319,9 +320,8 @@ class NodeStream:
         """Its log is gone, and nothing more can be said about the stream."""
         receiver = self.owner.receiver
         receiver.receive(Stop(Outcome.LOST, "its log is gone"), now)
-        report = replace(receiver.report(), outcome=Outcome.LOST, status=Status.ANOMALY)
         self._parked.clear()
-        self._finish(report, now)
+        self._finish(replace(receiver.report(), outcome=Outcome.LOST, status=Status.ANOMALY), now)
         self._release()
 
     def give_way(self) -> list[Stop]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec import Struct
@@ -47,8 +46,7 @@ class Arrival(Struct, frozen=True, gc=False):
     """Characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class LossReport:
+class LossReport(Struct, frozen=True):
     """How one stream went, from the bot to the log. Delivery is the node's part of the trace."""
 
     status: Status

@@ -9,15 +9,14 @@ Stored Nack Refuse Closed   (relay)         Transmit   put it on the wire
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from relay.protocol.events import Abort, Chunk, End, Nack, Refuse
 from relay.protocol.limits import CHUNK_BYTES_MAX
 from relay.protocol.rangeset import Ranges
 
 
-@dataclass(frozen=True, slots=True)
-class SenderLimits:
+class SenderLimits(Struct, frozen=True):
     """A sender's times and sizes."""
 
     ack_timeout_s: float = 2.0
@@ -36,8 +35,7 @@ class SenderLimits:
 # --- feedback ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """The relay's `ack`: everything below `next_sequence` is stored, and each of `received`.
 
     `received` are inclusive ranges above it; sequences below `next_sequence + credit` may be
@@ -49,8 +47,7 @@ class Stored:
     credit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """The relay's `stream_closed`. `outcome` is one of `Outcome`, or a later relay's word."""
 
     outcome: str
@@ -64,20 +61,17 @@ Feedback = Stored | Nack | Refuse | Closed
 # --- effects ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Transmit:
+class Transmit(Struct, frozen=True):
     """Put this message of the stream on the wire."""
 
     message: Chunk | End | Abort
 
 
-@dataclass(frozen=True, slots=True)
-class Writable:
+class Writable(Struct, frozen=True):
     """`writable` has become true: whoever waits to write may go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """The stream is over and the sender has forgotten its text. Returned exactly once."""
 
     outcome: str

@@ -7,7 +7,6 @@ and back on the relay's side, `relay.wire.bot_client` on the bot's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
@@ -33,15 +32,13 @@ class StreamMessage(Struct, frozen=True, gc=False):
     """2.0.x only: the bot's own `stream_id`, which tells its streams apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """2.0.x only: `stream_start` names the bot's own key for the question that it answers next."""
 
     bot_stream_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """`stream_resume`: go on with a stream that the relay does not list."""
 
     stream_id: str
@@ -49,45 +46,38 @@ class Resume:
     """`resume` of its command."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(Struct, frozen=True):
     """Action `ping`: answered by `Pong`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusQuery:
+class StatusQuery(Struct, frozen=True):
     """Action `status`: answered by `StatusReply`."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """Action `log`: echoed to the sender as `LogEcho`."""
 
     level: str
     text: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
-class ExecuteCommand:
+class ExecuteCommand(Struct, frozen=True):
     """Action `execute_command`: answered by `CommandReceived`."""
 
     command: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(Struct, frozen=True):
     """Action `command_result`: taken note of, not answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class LegacyResponse:
+class LegacyResponse(Struct, frozen=True):
     """Action `response` with both fields: answered by `ResponseReceived`."""
 
     stream_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """Understood, and without effect: `pong`, an incomplete `response`."""
 
 
@@ -107,8 +97,7 @@ Inbound = (
 # --- relay to bot -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStreamState:
+class OpenStreamState(Struct, frozen=True):
     """A stream that the relay holds for this bot, as stated in `connected`."""
 
     stream_id: str
@@ -119,8 +108,7 @@ class OpenStreamState:
     credit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """`stream_closed`, and an entry of `connected.streams` for a stream that ended meanwhile."""
 
     stream_id: str
@@ -129,8 +117,7 @@ class Closed:
     missing: Ranges
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """`connected`. `message` is a greeting for people."""
 
     bot_id: int
@@ -141,8 +128,7 @@ class Connected:
     streams: tuple[OpenStreamState | Closed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """`execute_command`, complete but for what the protocol version decides (credit)."""
 
     stream_id: str
@@ -166,16 +152,14 @@ class Acked(Struct, frozen=True, gc=False):
     credit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """`missing`: send these ranges again."""
 
     stream_id: str
     ranges: Ranges
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """`refused`. `stream_id` is None where it is not about a stream."""
 
     stream_id: str | None
@@ -185,21 +169,18 @@ class Refused:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True):
     """`cancel_command`."""
 
     stream_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(Struct, frozen=True):
     """`pong`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReply:
+class StatusReply(Struct, frozen=True):
     """`status_response`. `uptime_s` is a float number of seconds."""
 
     status: str
@@ -209,23 +190,20 @@ class StatusReply:
     uptime_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class LogEcho:
+class LogEcho(Struct, frozen=True):
     """`log`, echoed to its sender as the reference does."""
 
     level: str
     text: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
-class CommandReceived:
+class CommandReceived(Struct, frozen=True):
     """`command_received`."""
 
     command: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
+class ResponseReceived(Struct, frozen=True):
     """`response_received`."""
 
     stream_id: str

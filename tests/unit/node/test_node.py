@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from relay.broker.base import NO_NOTES, Letter, LogSnapshot, Notes, StreamMeta
 from relay.broker.memory import memory_broker
