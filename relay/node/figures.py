@@ -12,7 +12,7 @@ from relay.metrics import Hop, Metrics, Missing, Now, StreamFigures
 from relay.node.audience import Audience
 from relay.node.record import AckTimes, unseen_in
 from relay.node.registry import Registry
-from relay.node.stream import ROW_ENTRIES_MAX, NodeStream
+from relay.node.stream import NodeStream
 from relay.node.switchboard import Switchboard
 from relay.node.tracer import Tracer
 from relay.protocol.events import Entry, EntryKind
@@ -20,6 +20,9 @@ from relay.protocol.forensics import locate
 from relay.protocol.rangeset import count
 from relay.protocol.report import LossReport
 from relay.tasks import tasks_by_work
+
+WHOLE_LOG = 1_000_000
+"""How many entries of a log are read: all of them, within the limits of a stream."""
 
 
 def figures_now(
@@ -50,7 +53,7 @@ async def count_stream(stream: NodeStream, log: StreamLog, metrics: Metrics) -> 
     assert stream.report is not None
     entries: Sequence[Entry] = ()
     with suppress(BrokerError, UnknownStream):
-        entries = await settle(log.read(stream.stream_id, 0, ROW_ENTRIES_MAX))
+        entries = await settle(log.read(stream.stream_id, 0, WHOLE_LOG))
     figures = figures_of(stream.report, entries, stream.audience, stream.record.acked_at)
     # Each half goes through all chunks, and those of other streams share this event loop.
     await asyncio.sleep(0)

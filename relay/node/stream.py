@@ -8,9 +8,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from relay.admin.trace_row import TraceRow
-from relay.broker.base import LogSnapshot, Notes, StreamLog, StreamMeta, settle
-from relay.errors import UnknownStream
+from relay.broker.base import LogSnapshot, Notes, StreamMeta
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
 from relay.node.decisions import AckNext, Reaction, Unsaid
@@ -24,7 +22,6 @@ from relay.protocol.events import (
     BotLost,
     Chunk,
     End,
-    Entry,
     Finish,
     Message,
     Nack,
@@ -43,9 +40,6 @@ COMMAND = "command"
 
 REFUSALS_NOTED_MAX = 20
 """How many refusals a trace tells one by one. A bot that sends nonsense sends much of it."""
-
-ROW_ENTRIES_MAX = 1_000_000
-"""How much of a log a trace row is made of: all of it, within the limits of a stream."""
 
 
 class NodeStream:
@@ -386,15 +380,3 @@ class NodeStream:
     def _have_traced(self) -> None:
         self.row_made = False  # until it is, the log stays, also where a row is amended
         self._settled(self)
-
-    async def make_row(self, log: StreamLog, *, with_content: bool) -> TraceRow:
-        """Make the trace row from the log and the notes."""
-        assert self.report is not None
-        entries: Sequence[Entry] = ()
-        try:
-            entries = await settle(log.read(self.stream_id, 0, ROW_ENTRIES_MAX))
-        except UnknownStream:
-            if self.report.outcome is not Outcome.LOST:
-                raise
-        self.row_made = True
-        return self.record.row(self.report, entries, self.audience, with_content=with_content)
