@@ -14,7 +14,7 @@ import structlog
 
 from relay.broker.base import Letter
 from relay.devices.base import StreamView
-from relay.node.decisions import AckNext, Stored
+from relay.node.decisions import Stored
 from relay.node.turns import LegacyTurns
 from relay.protocol.events import (
     Abort,
@@ -290,11 +290,10 @@ class BotLink:
         if self.current:
             self._transport.send(message)
 
-    def acknowledge(self, stream_id: str, reaction: AckNext, stored: Stored) -> None:
+    def acknowledge(self, stream_id: str, last: int, count: int, stored: Stored) -> None:
         """Tell the bot that neighbouring sequences are stored, if this link still speaks for it."""
         if self.current:
-            last = reaction.last
-            self._transport.acknowledge(stream_id, last, last - reaction.first + 1, stored)
+            self._transport.acknowledge(stream_id, last, count, stored)
 
     def refuse(self, refusal: Refused) -> None:
         """Tell the bot what was not taken, count it, and let its stream's trace say why."""
@@ -332,13 +331,9 @@ class BotLink:
         self.send(Command(letter.stream_id, payload, credit, str(voucher)))
 
 
-def answer(
-    link: BotLink, stored: Stored, stream_id: str, reaction: Ack | AckNext | Nack | Refuse
-) -> None:
-    """Tell the bot about one message of a stream, or about chunks that came together."""
+def answer(link: BotLink, stored: Stored, stream_id: str, reaction: Ack | Nack | Refuse) -> None:
+    """Tell the bot about one message of a stream."""
     match reaction:
-        case AckNext():
-            link.acknowledge(stream_id, reaction, stored)
         case Ack():
             state = (stored.next_sequence, stored.received, stored.credit)
             link.send(Acked(stream_id, reaction.sequence, *state))

@@ -32,7 +32,7 @@ class AckNext(Struct, frozen=True, gc=False):
     last: int
 
 
-Reaction = Ack | AckNext | Nack | Refuse | Finish | Amend
+Reaction = Ack | Nack | Refuse | Finish | Amend
 """What is left of the effects once the log is written: something to tell somebody."""
 
 

@@ -57,8 +57,12 @@ FACTS, SUMMARY = "facts", "summary"
 class OwnerHost(Protocol):
     """The stream."""
 
+    def acknowledge(self, first: int, last: int) -> None:
+        """Perform an `AckNext`: these neighbouring sequences are stored."""
+        ...
+
     def react(self, reaction: Reaction, now: float) -> None:
-        """Perform an effect that is not a write."""
+        """Perform any other effect that is not a write."""
         ...
 
 
@@ -161,30 +165,31 @@ class StreamOwner:
             return False, None
         offset = self._written + 1
         self._written += len(entries)
-        acked = AckNext(entries[0].sequence or 0, entries[-1].sequence or 0)
         try:
             pending = self._log.append(self.stream_id, self.fence, offset, entries, (), NO_NOTES)
         except (BrokerError, UnknownStream) as error:
-            self._last = self._write_of(entries, acked, chunks, offset, now)
+            self._last = self._write_of(entries, chunks, offset, now)
             self._die(error)
             return True, None
         if pending is not None:
-            self._last = self._write_of(entries, acked, chunks, offset, now)
+            self._last = self._write_of(entries, chunks, offset, now)
             return True, self._await(pending, self._last.decision, 1)
         # Nothing is held, so nothing is early and all of the credit is free.
-        self.stored = Stored(acked.last + 1, (), self._credit)
+        following = self.receiver.next_sequence
+        self.stored = Stored(following, (), self._credit)
         if self._host is not None:
-            self._host.react(acked, now)
+            self._host.acknowledge(following - len(entries), following - 1)
         return True, None
 
     def _write_of(
         self,
         entries: Sequence[Entry],
-        acked: AckNext,
         chunks: Sequence[Chunk],
         offset: int,
         now: float,
     ) -> Write:
+        following = self.receiver.next_sequence
+        acked = AckNext(following - len(entries), following - 1)
         effects = (Append(tuple(entries)), acked)
         decision = Decision(effects, now, stored_of(self.receiver), tuple(chunks), None)
         return Write(decision, offset, entries, (), is_first=True)
@@ -240,8 +245,7 @@ class StreamOwner:
                 case Ack() | AckNext() | Nack() | Refuse() | Finish() | Amend():
                     if at == start:
                         self.stored = decision.stored
-                        if self._host is not None:
-                            self._host.react(effect, decision.now)
+                        self._tell(effect, decision.now)
                         return at + 1, None
                     break
                 case _:
@@ -251,6 +255,14 @@ class StreamOwner:
         if decision.facts is not None:
             self._note_facts(decision.facts)
         return self._write(entries, held, at, len(effects))
+
+    def _tell(self, effect: AckNext | Reaction, now: float) -> None:
+        if self._host is None:
+            return
+        if isinstance(effect, AckNext):
+            self._host.acknowledge(effect.first, effect.last)
+        else:
+            self._host.react(effect, now)
 
     def _write(
         self, entries: Sequence[Entry], held: Sequence[HeldChunk], at: int, stop: int

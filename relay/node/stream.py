@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from relay.broker.base import LogSnapshot, Notes, StreamMeta
 from relay.node.audience import Audience
 from relay.node.bots import BotLink, answer
-from relay.node.decisions import AckNext, Reaction, Unsaid
+from relay.node.decisions import Reaction, Unsaid
 from relay.node.owner import StreamOwner
 from relay.node.readership import Readership
 from relay.node.record import BOT, EVENTS, StreamRecord
@@ -210,13 +210,17 @@ class NodeStream:
         self.owner.handle_timer(now)
         self._moved(self)
 
+    def acknowledge(self, first: int, last: int) -> None:
+        """See `OwnerHost.acknowledge`."""
+        self.record.acked_at.note(first, last, self._now())
+        if self.link is not None:
+            self.link.acknowledge(self.stream_id, last, last - first + 1, self.owner.stored)
+
     def react(self, reaction: Reaction, now: float) -> None:
-        """Perform an effect that is not a write."""
+        """See `OwnerHost.react`."""
         match reaction:
-            case AckNext() | Ack() | Nack() | Refuse():
-                if isinstance(reaction, AckNext):
-                    self.record.acked_at.note(reaction.first, reaction.last, self._now())
-                elif isinstance(reaction, Ack):
+            case Ack() | Nack() | Refuse():
+                if isinstance(reaction, Ack):
                     self._note_ack(reaction)
                 if self.link is not None:
                     answer(self.link, self.owner.stored, self.stream_id, reaction)

@@ -10,10 +10,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from relay.broker.base import StreamLog
 from relay.broker.memory import MemoryLog
-from relay.errors import BrokerError, BrokerUnavailable, Fenced, OffsetMismatch, UnknownStream
-from relay.node.decisions import Reaction, Stored
+from relay.errors import BrokerUnavailable, Fenced, OffsetMismatch, UnknownStream
+from relay.node.decisions import AckNext, Stored
 from relay.node.owner import FACTS, StreamOwner
 from relay.protocol.events import (
     Ack,
@@ -23,7 +22,6 @@ from relay.protocol.events import (
     End,
     EntryKind,
     Finish,
-    Message,
     Nack,
     Refuse,
     Summary,
@@ -34,53 +32,7 @@ from relay.protocol.texthash import content_hash
 from relay.wire.facts import write_facts
 from tests.support.brokers import DelayedLog
 from tests.support.node import META, NOW, settle_down
-
-
-class Owned:
-    """An owner of a log, and what it told."""
-
-    def __init__(self, log: StreamLog, inner: MemoryLog, *, can_resend: bool = True) -> None:
-        self.inner = inner
-        self.told: list[tuple[Reaction, float, Stored, int]] = []
-        """Each reaction, its `now`, and what was stored by the owner's and the log's account."""
-        self.failures: list[BrokerError | UnknownStream] = []
-        self.owner = StreamOwner(
-            inner.create(META),
-            limits=Limits(),
-            can_resend=can_resend,
-            log=log,
-            host=self,
-            failed=self.failures.append,
-        )
-
-    def react(self, reaction: Reaction, now: float) -> None:
-        written = len(self.inner.read("s", 0, 1000))
-        self.told.append((reaction, now, self.owner.stored, written))
-
-    def say(self, message: Message, at: float = 0.0) -> Awaitable[None] | None:
-        return self.owner.receive(message, NOW + at)
-
-    @property
-    def reactions(self) -> list[Reaction]:
-        return [reaction for reaction, *_ in self.told]
-
-    @property
-    def log(self) -> list[tuple[str, int | None]]:
-        return [(entry.kind.value, entry.sequence) for entry in self.inner.read("s", 0, 1000)]
-
-
-def near() -> Owned:
-    """An owner whose writes are done at once."""
-    log = MemoryLog()
-    return Owned(log, log)
-
-
-def far() -> tuple[Owned, DelayedLog]:
-    """An owner whose writes wait until the test lets them go on."""
-    inner = MemoryLog()
-    log = DelayedLog(inner)
-    log.held = True
-    return Owned(log, inner), log
+from tests.support.owned import Owned, far, near
 
 
 @pytest.mark.parametrize(("since", "grace_from"), [(0.0, 5.0), (90.0, 90.0)])
@@ -129,6 +81,8 @@ def test_what_is_stored_is_stated_with_each_answer() -> None:
         owned.say(Chunk(f"{sequence}", sequence))
     acks = [stored for reaction, _, stored, _ in owned.told if isinstance(reaction, Ack)]
     assert acks == [Stored(1, (), 256), Stored(1, ((2, 2),), acks[1].credit), Stored(3, (), 256)]
+    assert owned.owner.receive_next([Chunk("3", 3), Chunk("4", 4)], NOW) == (True, None)
+    assert owned.told[-1:] == [(AckNext(3, 4), NOW, Stored(5, (), 256), 5)]
 
 
 def test_a_timer_writes_too() -> None:
@@ -152,6 +106,12 @@ async def test_no_ack_leaves_before_its_write_is_done() -> None:
     log.step()
     await waiter
     assert owned.told == [(Ack(0), NOW, Stored(1, (), 256), 1)]
+    together, pending = owned.owner.receive_next([Chunk("b", 1), Chunk("c", 2)], NOW)
+    await settle_down()
+    assert (together, len(owned.told)) == (True, 1)
+    log.step()
+    await (pending or settle_down())
+    assert owned.told[1:] == [(AckNext(1, 2), NOW, Stored(3, (), 256), 3)]
 
 
 async def test_an_early_chunk_is_acknowledged_behind_its_write() -> None:
