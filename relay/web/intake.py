@@ -160,25 +160,25 @@ class Intake:
                 return (), frames
             waiting = connection.receive_chunks(stream, (chunk,))
             return () if waiting is None else (waiting,), ()
-        batches: dict[tuple[str, str], tuple[StreamPort, list[Chunk]]] = {}
+        batches: dict[StreamPort, list[Chunk]] = {}
+        newest: list[Chunk] = []
+        known = "", ""
         done = 0
         for raw in frames:
             frame = read_chunk(raw)
             if frame is None:
                 break
             identifier, stream_id, chunk = frame
-            key = identifier, stream_id
-            batch = batches.get(key)
-            if batch is not None:
-                batch[1].append(chunk)
-            else:
+            if stream_id != known[1] or identifier != known[0]:
                 stream = connection.open_stream(identifier, stream_id)
                 if stream is None:
                     break
-                batches[key] = stream, [chunk]
+                newest = batches.setdefault(stream, [])
+                known = identifier, stream_id
+            newest.append(chunk)
             done += 1
         pending: list[Awaitable[None]] = []
-        for stream, chunks in batches.values():
+        for stream, chunks in batches.items():
             waiting = connection.receive_chunks(stream, chunks)
             if waiting is not None:
                 pending.append(waiting)
