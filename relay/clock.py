@@ -10,6 +10,8 @@ from typing import Protocol
 class Clock(Protocol):
     """Where a shell gets the `now` that it hands down. Nothing below the shells reads a clock."""
 
+    __slots__ = ()
+
     def now(self) -> float:
         """Seconds since the Unix epoch; never less than what the call before returned."""
         ...
@@ -48,7 +50,7 @@ class OneTimer:
             self._handle = None
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The Unix time at construction, advanced by the monotonic clock.
 
     Deadlines are differences of these times. If the wall clock were read each time, an NTP step

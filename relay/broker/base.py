@@ -78,6 +78,8 @@ class StreamLog(Protocol):
     twice or for nothing, and a reader always goes by what it reads.
     """
 
+    __slots__ = ()
+
     @property
     def durability(self) -> str:
         """What an ACK survives: `"memory"`, `"redis"` or `"redis+wait"`. Told to the bot."""

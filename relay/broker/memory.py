@@ -18,6 +18,7 @@ from relay.broker.base import (
     LogState,
     Notes,
     ReadReport,
+    StreamLog,
     StreamMeta,
 )
 from relay.errors import Fenced, OffsetMismatch, StreamExists, UnknownStream
@@ -58,7 +59,7 @@ class _Log:
             wake()
 
 
-class MemoryLog:
+class MemoryLog(StreamLog):
     """`StreamLog` in memory. No method awaits or copies more than it returns."""
 
     @property

@@ -74,6 +74,8 @@ class InvalidRequest(ValueError):
 class Encoder(Protocol):
     """Writes the entries of one stream."""
 
+    __slots__ = ()
+
     def encode(self, entry: Entry) -> bytes:
         """Return what `DeviceProtocol.encode` does."""
         ...

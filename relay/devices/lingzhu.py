@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from relay.devices.base import Ask, StreamView
+from relay.devices.base import Ask, Encoder, StreamView
 from relay.devices.lingzhu_request import read_request
 from relay.devices.texts import text
 from relay.protocol.events import Entry, EntryKind, Part, PartKind
@@ -63,7 +63,7 @@ class LingzhuProtocol:
         return _finish(text(code, lang), conversation_id, agent_id)
 
 
-class LingzhuEncoder:
+class LingzhuEncoder(Encoder):
     """See `DeviceProtocol.encoder`."""
 
     __slots__ = ("_head", "_protocol", "_tail", "_view")

@@ -51,6 +51,8 @@ ID_CHARS_MAX = 64
 class BotTransport(Protocol):
     """A bot's socket, as a shell offers it."""
 
+    __slots__ = ()
+
     def send(self, message: Outbound) -> None:
         """Queue one message for the bot. Never blocks, never raises."""
         ...
@@ -102,14 +104,18 @@ class LinkHost(Protocol):
 class StreamPort(Protocol):
     """A stream, as far as its bot may touch it."""
 
+    __slots__ = ()
+
     stream_id: str
     view: StreamView
-    link: BotLink | None
-    """Whom its answers are told."""
 
     @property
     def closed(self) -> Closed | None:
         """How the stream ended; None while it is open."""
+        ...
+
+    def answer_to(self, link: BotLink) -> None:
+        """From now on its answers are told this link."""
         ...
 
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
@@ -199,7 +205,7 @@ class BotLink:
             return
         if stream.closed is not None:
             # A new connection is given what is open. What comes late is answered all the same.
-            stream.link = self
+            stream.answer_to(self)
         pending = stream.receive(message.message, now)
         if pending is not None:
             await pending

@@ -57,6 +57,8 @@ FACTS, SUMMARY = "facts", "summary"
 class OwnerHost(Protocol):
     """The stream."""
 
+    __slots__ = ()
+
     def acknowledge(self, first: int, last: int) -> None:
         """Perform an `AckNext`: these neighbouring sequences are stored."""
         ...

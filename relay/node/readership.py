@@ -12,11 +12,13 @@ from typing import Protocol
 from relay.broker.base import StreamLog
 from relay.devices.base import DeviceProtocol, StreamView
 from relay.node.audience import Audience
-from relay.node.subscriber import Batch, Encodings, Subscription
+from relay.node.subscriber import Batch, Encodings, Subscription, SubscriptionHost
 
 
 class ReadersHost(Protocol):
     """Whoever wants to know about the readers: what this node keeps of the stream."""
+
+    __slots__ = ()
 
     def handed_over(self) -> None:
         """A device was handed something that none had been handed before."""
@@ -27,7 +29,7 @@ class ReadersHost(Protocol):
         ...
 
 
-class Readership:
+class Readership(SubscriptionHost):
     """Opens readers of one stream, has them share encoded entries, and keeps what they were handed.
 
     `host` is told about them; whoever takes the stream over sets it.

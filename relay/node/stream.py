@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from relay.broker.base import LogSnapshot, Notes, StreamMeta
 from relay.node.audience import Audience
-from relay.node.bots import BotLink, answer
+from relay.node.bots import BotLink, StreamPort, answer
 from relay.node.decisions import Reaction, Unsaid
-from relay.node.owner import StreamOwner
-from relay.node.readership import Readership
+from relay.node.owner import OwnerHost, StreamOwner
+from relay.node.readership import Readership, ReadersHost
 from relay.node.record import BOT, EVENTS, StreamRecord
 from relay.protocol.events import (
     Abort,
@@ -42,7 +42,7 @@ REFUSALS_NOTED_MAX = 20
 """How many refusals a trace tells one by one. A bot that sends nonsense sends much of it."""
 
 
-class NodeStream:
+class NodeStream(StreamPort, OwnerHost, ReadersHost):
     """A stream, for as long as this node keeps it.
 
     `own(stream)` makes its first owner. `moved(stream)` is called whenever its deadline may
@@ -157,6 +157,10 @@ class NodeStream:
                 return False
 
     # --- as the bot sees it ---------------------------------------------------------------
+
+    def answer_to(self, link: BotLink) -> None:
+        """From now on its answers are told this link."""
+        self.link = link
 
     def receive(self, message: Message, now: float) -> Awaitable[None] | None:
         """Take one message; returns what to await before the next one, if anything."""

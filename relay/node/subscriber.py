@@ -99,6 +99,8 @@ class Batch(Struct, frozen=True, gc=False):
 class Reader(Protocol):
     """Whoever polls a subscription."""
 
+    __slots__ = ()
+
     def news(self) -> None:
         """There is something to poll.
 
@@ -107,8 +109,34 @@ class Reader(Protocol):
         ...
 
 
+class Feed(Protocol):
+    """What is polled: of a `Subscription`, what it takes to write one."""
+
+    __slots__ = ()
+
+    view: StreamView
+
+    def tell(self, reader: Reader) -> None:
+        """See `Subscription.tell`."""
+        ...
+
+    def poll(self) -> Awaitable[Batch | None] | Batch | None:
+        """See `Subscription.poll`."""
+        ...
+
+    def delivered(self, batch: Batch) -> None:
+        """See `Subscription.delivered`."""
+        ...
+
+    def close(self) -> None:
+        """See `Subscription.close`."""
+        ...
+
+
 class SubscriptionHost(Protocol):
     """Whoever keeps account of a stream's readers."""
+
+    __slots__ = ()
 
     def handed_over(self, batch: Batch) -> None:
         """A batch was handed to a device's socket."""
@@ -119,12 +147,12 @@ class SubscriptionHost(Protocol):
         ...
 
 
-class Subscription:
+class Subscription(Feed):
     """One reader of one stream. Close it when the reader is gone: `async with` does."""
 
     __slots__ = (
         *("_away_since", "_closed", "_cursor", "_encodings", "_epoch", "_host", "_log"),
-        *("_news", "_rest", "_stream_id", "_unwatch", "finished", "reader", "reset", "view"),
+        *("_news", "_reader", "_rest", "_stream_id", "_unwatch", "finished", "reset", "view"),
     )
 
     def __init__(
@@ -153,8 +181,7 @@ class Subscription:
         self._away_since: float | None = None
         self._news: asyncio.Event | None = None
         """For who waits in `next`. It takes a tenth of a reader's memory, so it is made then."""
-        self.reader: Reader | None = None
-        """Who polls, and is told when there is something to."""
+        self._reader: Reader | None = None
         self._unwatch = log.watch(view.stream_id, self._wake)
         self._closed = False
 
@@ -185,10 +212,14 @@ class Subscription:
                 return self._advance(entries)
             await news.wait()
 
+    def tell(self, reader: Reader) -> None:
+        """From now on tell this reader when there is something to poll."""
+        self._reader = reader
+
     def poll(self) -> Awaitable[Batch | None] | Batch | None:
         """Return what is behind the cursor, None where there is nothing. One at a time.
 
-        Where there is more, `reader` is told.
+        Where there is more, the reader is told.
 
         Raises as `next` does, at once or when it is awaited.
         """
@@ -219,8 +250,8 @@ class Subscription:
             return entries
 
     def _wake(self) -> None:
-        if self.reader is not None:
-            self.reader.news()
+        if self._reader is not None:
+            self._reader.news()
         elif self._news is not None:
             self._news.set()
 
@@ -260,7 +291,7 @@ class Subscription:
             self._host.left()
             # They know this subscription.
             self._unwatch = _nothing
-            self.reader = None
+            self._reader = None
 
 
 def _nothing() -> None: ...

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, assert_never
 
 from relay.clock import Clock
+from relay.node.bots import BotTransport
 from relay.web.auth import BotIdentity
 from relay.web.outbox import Outbox
 from relay.wire import cable
@@ -77,7 +78,7 @@ class _Run:
         return self.transport.receipts_of(self)
 
 
-class CableTransport:
+class CableTransport(BotTransport):
     """The node's way to a bot: one subscription on one socket."""
 
     __slots__ = (

@@ -23,6 +23,8 @@ _NONE: frozenset[str] = frozenset()
 class SocketActor(FrameActor, Protocol):
     """Whoever acts on what a socket receives: of a `Connection`, what it takes for that."""
 
+    __slots__ = ()
+
     def charge(self, size: int, frames: int = 1) -> float:
         """See `Connection.charge`."""
         ...

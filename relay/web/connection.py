@@ -12,6 +12,7 @@ from relay.node.bots import BotLink, StreamPort
 from relay.protocol.events import Chunk, RefusalCode
 from relay.web.auth import BotIdentity, KeyIdentity
 from relay.web.bot_channel import BotChannel
+from relay.web.cable_socket import SocketActor
 from relay.web.channels import Channel, Channels
 from relay.web.outbox import Outbox
 from relay.wire import cable
@@ -45,7 +46,7 @@ def holder_of(caller: BotIdentity | KeyIdentity) -> Holder:
     return "access_key_id", caller.key_id
 
 
-class Connection:
+class Connection(SocketActor):
     """The state of one socket between its upgrade and its close."""
 
     __slots__ = (

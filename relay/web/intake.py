@@ -33,6 +33,8 @@ FRAMES_PER_TURN: Final = 64
 class FrameActor(Protocol):
     """Whoever acts on frames: of a `Connection`, what it takes for that."""
 
+    __slots__ = ()
+
     async def receive(self, raw: str) -> None:
         """See `Connection.receive`."""
         ...

@@ -6,36 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Protocol
 
-from relay.devices.base import StreamView
 from relay.errors import RelayError
 from relay.logs import get_logger
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader
+from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Feed, Reader
 from relay.web.fast.framing import Framing
 from relay.web.fast.http import Stream
 from relay.web.fast.passes import Passes
 
 _logger = get_logger(__name__)
-
-
-class Feed(Protocol):
-    """What a response reads: of a `Subscription`, what it takes to write one."""
-
-    view: StreamView
-    reader: Reader | None
-
-    def poll(self) -> Awaitable[Batch | None] | Batch | None:
-        """See `Subscription.poll`."""
-        ...
-
-    def delivered(self, batch: Batch) -> None:
-        """See `Subscription.delivered`."""
-        ...
-
-    def close(self) -> None:
-        """See `Subscription.close`."""
-        ...
 
 
 class _DeviceGone(Exception):
@@ -56,7 +35,7 @@ class Common:
     """Told once of each that has ended."""
 
 
-class LiveResponse:
+class LiveResponse(Reader):
     """A `StreamUser`: one reader of one stream, from its claim to its end.
 
     It ends by itself: with the stream, with the device, with an error where the log cannot be read
@@ -111,7 +90,7 @@ class LiveResponse:
 
     def begin(self) -> None:
         """Write what is there, and from now on what comes."""
-        self._subscription.reader = self
+        self._subscription.tell(self)
         self.news()
 
     def let_go(self) -> None:
@@ -188,8 +167,8 @@ class LiveResponse:
                 self.news()
 
     def _write(self, batch: Batch) -> None:
-        if batch.data:
-            data = batch.data
+        data = batch.data
+        if data:
             if self._lead:
                 data, self._lead = self._lead + data, b""
             self._is_quiet = False

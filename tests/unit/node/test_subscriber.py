@@ -158,7 +158,7 @@ async def test_one_write_is_bounded_and_what_does_not_fit_comes_next(stage: Stag
     stage.end()
     reader = stage.subscribe()
     told: list[int] = []
-    reader.reader = Told(lambda: told.append(len(taken)))
+    reader.tell(Told(lambda: told.append(len(taken))))
     taken: list[Batch] = []
     while not (taken and taken[-1].ended):
         polled = reader.poll()
@@ -186,7 +186,7 @@ async def test_what_comes_while_a_rest_waits_is_told_of_after_the_rest(stage: St
         batch = await polled if isinstance(polled, Awaitable) else polled
         return [entry.offset for entry in batch.entries] if batch else []
 
-    reader.reader = Told(lambda: told.append("news"))
+    reader.tell(Told(lambda: told.append("news")))
     taken = [await poll()]
     stage.write("came while the rest waited")
     stage.end()
@@ -352,6 +352,6 @@ async def test_a_reader_leaves_once(stage: Stage) -> None:
     reader.close()
     assert stage.gone == 1
     woken: list[int] = []
-    reader.reader = Told(lambda: woken.append(1))
+    reader.tell(Told(lambda: woken.append(1)))
     stage.write("a")
     assert not woken

@@ -10,7 +10,7 @@ import pytest
 
 from relay.devices.base import StreamView
 from relay.errors import BrokerUnavailable
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader, Subscription
+from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader
 from relay.protocol.events import Entry
 from relay.web.fast.framing import Framing
 from relay.web.fast.live_response import Common, LiveResponse
@@ -64,6 +64,10 @@ class FakeLog:
         """Note it."""
         self.closed += 1
 
+    def tell(self, reader: Reader) -> None:
+        """Keep it."""
+        self.reader = reader
+
     def poll(self) -> Awaitable[Batch | None] | Batch | None:
         """The next."""
         self.polled += 1
@@ -93,15 +97,10 @@ class Stage:
         self.log, self.stream = FakeLog(), FakeStream()
         self.ended = asyncio.Event()
         self.closed: list[LiveResponse] = []
-        self.common = Common(
-            passes=running_passes(),
-            framing=Framing(),
-            send_timeout_s=send_timeout_s,
-            max_age_s=max_age_s,
-            closed=self._closed,
-        )
+        passes = running_passes()
+        self.common = Common(passes, Framing(), send_timeout_s, max_age_s, self._closed)
         self.live = LiveResponse(
-            cast("Subscription", self.log),
+            self.log,
             self.stream,
             self.common,
             lead=lead,
