@@ -67,6 +67,7 @@ NAMES: Final = (
     ("/uvloop/", "uvloop"),
     ("/bin/python", "CPython"),
     ("/libpython", "CPython"),
+    ("/lib-dynload/", "CPython"),
     ("/libc.so", "libc"),
 )
 """Parts of the paths of object files, and what they are called here."""
