@@ -76,8 +76,9 @@ async def sqlite_locked(stage: Stage, size: Size) -> Measured:
     await _delivery(stage, ledger, measured, locked(), size.of(10.0, 3.0))
     await _settled(relay)
     measured.judged(await ledger.judge())
-    measured.need(await metric(relay, LOST) == 0, "trace rows are lost")
-    measured.figures.append("0 trace rows lost")
+    lost = await metric(relay, LOST)
+    measured.need(lost == 0, "trace rows are lost")
+    measured.figures.append(f"{lost:.0f} trace rows lost")
     return measured
 
 
@@ -159,8 +160,9 @@ async def postgres_paused(stage: Stage, size: Size) -> Measured:
     await _delivery(stage, ledger, measured, paused(), size.of(10.0, 3.0))
     await _settled(relay)
     measured.judged(await ledger.judge())
-    measured.need(await metric(relay, LOST) == 0, "trace rows are lost")
-    measured.figures.append("0 trace rows lost")
+    lost = await metric(relay, LOST)
+    measured.need(lost == 0, "trace rows are lost")
+    measured.figures.append(f"{lost:.0f} trace rows lost")
     return measured
 
 
