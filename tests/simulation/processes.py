@@ -25,6 +25,11 @@ class Connection(Protocol):
         ...
 
 
+LAST_WORDS_S = 0.2
+"""How long, of virtual time, a process that has drained still lives: what it said last leaves it,
+where the network is not slower. No invariant needs it; without it the same scenarios hold."""
+
+
 class Sink:
     """The trace store, as one process reaches it."""
 
@@ -121,7 +126,7 @@ class Process:
         if not self.alive:
             return
         await self.node.drain()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(LAST_WORDS_S)
         self.cut()
         await self.tracer.stop()
         self.alive = False

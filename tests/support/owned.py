@@ -20,8 +20,8 @@ class Owned:
 
     def __init__(self, log: StreamLog, inner: MemoryLog, *, can_resend: bool = True) -> None:
         self.inner = inner
-        self.told: list[tuple[Reaction | AckNext, float, Stored, int]] = []
-        """Each reaction, its `now`, and what was stored by the owner's and the log's account."""
+        self.told: list[tuple[Reaction | AckNext, float | None, Stored, int]] = []
+        """Each reaction, its `now` if it is told one, and what was stored by the owner's and the log's account."""
         self.failures: list[BrokerError | UnknownStream] = []
         self.owner = StreamOwner(
             inner.create(META),
@@ -33,14 +33,17 @@ class Owned:
         )
 
     def acknowledge(self, first: int, last: int) -> None:
-        self.react(AckNext(first, last), NOW)
+        self.told.append((AckNext(first, last), None, self.owner.stored, self._written))
 
-    def react(self, reaction: Reaction | AckNext, now: float) -> None:
-        written = len(self.inner.read("s", 0, 1000))
-        self.told.append((reaction, now, self.owner.stored, written))
+    def react(self, reaction: Reaction, now: float) -> None:
+        self.told.append((reaction, now, self.owner.stored, self._written))
 
     def say(self, message: Message, at: float = 0.0) -> Awaitable[None] | None:
         return self.owner.receive(message, NOW + at)
+
+    @property
+    def _written(self) -> int:
+        return len(self.inner.read("s", 0, 1000))
 
     @property
     def reactions(self) -> list[Reaction | AckNext]:
