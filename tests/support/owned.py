@@ -21,7 +21,8 @@ class Owned:
     def __init__(self, log: StreamLog, inner: MemoryLog, *, can_resend: bool = True) -> None:
         self.inner = inner
         self.told: list[tuple[Reaction | AckNext, float | None, Stored, int]] = []
-        """Each reaction, its `now` if it is told one, and what was stored by the owner's and the log's account."""
+        """Each reaction, its `now` if it is told one, and what was stored by the owner's and the
+        log's account."""
         self.failures: list[BrokerError | UnknownStream] = []
         self.owner = StreamOwner(
             inner.create(META),
