@@ -5,6 +5,11 @@ because of it gathers, and is written at the beginning of the next pass. Of a lo
 written as soon as many wait: else what was read first would wait for what is read last, and then
 once more until all that was written for is prepared.
 
+Where very many wait, as the readers of one stream do, they are written to a slice at a time, with
+the sockets read between two slices. What comes meanwhile joins what those get who still wait, and
+the others line up behind them. So nobody waits for longer than it takes to write to all once; were
+they all written to at once, what comes would wait for that, and then for its own turn in the next.
+
 What can wait is written in the next pass, too, unless that one is long.
 """
 
@@ -22,6 +27,8 @@ _logger = get_logger(__name__)
 
 MANY: Final = 32
 """With so many that wait, `relieve` writes, and a pass is long: some millisecond."""
+
+SLICE: Final = 64
 
 WAIT_S: Final = 0.25
 """How long what can wait does at most: half of what TCP may with its ACKs (RFC 9293, 3.8.6.3). By
@@ -64,7 +71,10 @@ class Passes:
         self._is_asked_for = False
 
     def soon(self, flush: Callable[[], None]) -> None:
-        """Call this once, in the next pass or by `relieve`. Whoever asks twice is called twice."""
+        """Call this once, in a pass to come or by `relieve`, behind those who asked before.
+
+        Whoever asks twice is called twice.
+        """
         if not self._is_asked_for:
             self._ask()
         self._due.append(flush)
@@ -92,7 +102,9 @@ class Passes:
         self._room = MANY
 
     def _call_due(self) -> None:
-        due, self._due = self._due, []
+        due, self._due = self._due[:SLICE], self._due[SLICE:]
+        if self._due and not self._is_asked_for:
+            self._ask()
         self._room -= len(due)
         _call(due)
 

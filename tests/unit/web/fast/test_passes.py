@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from relay.web.fast.passes import MANY, WAIT_S, Passes
+from relay.web.fast.passes import MANY, SLICE, WAIT_S, Passes
 
 NAME: ContextVar[str] = ContextVar("name", default="nobody")
 
@@ -125,6 +125,53 @@ def test_what_is_written_in_mid_pass_carries_nobodys_names(loop: Loop) -> None:
     passes.relieve()
     NAME.reset(token)
     assert seen == ["nobody"] * MANY
+
+
+def test_of_very_many_a_slice_is_called_in_a_pass(loop: Loop) -> None:
+    """Between two slices the loop reads its sockets; whoever asks meanwhile lines up behind."""
+    passes, called = Passes(loop.call_soon, loop.time), list[int]()
+    for number in range(2 * SLICE + 1):
+        passes.soon(partial(called.append, number))
+    loop.turn()
+    assert called == list(range(SLICE))
+    passes.soon(partial(called.append, -1))
+    assert len(loop.calls) == 1, "one call of the loop is enough for a pass"
+    loop.turn()
+    assert called == list(range(2 * SLICE))
+    passes.relieve()
+    assert called == list(range(2 * SLICE)), "two are not many"
+    loop.turn()
+    assert called == [*range(2 * SLICE + 1), -1]
+    assert loop.calls == []
+
+
+def test_who_relieves_calls_a_slice_and_the_next_pass_the_rest(loop: Loop) -> None:
+    """Who has read a chunk for very many readers does not keep the sockets waiting, either."""
+    passes, called = Passes(loop.call_soon, loop.time), list[int]()
+    for number in range(SLICE + 1):
+        passes.soon(partial(called.append, number))
+    passes.relieve()
+    assert called == list(range(SLICE))
+    loop.turn()
+    assert called == list(range(SLICE + 1))
+    assert loop.calls == []
+
+
+def test_the_rest_of_a_slice_that_failed_is_called(loop: Loop) -> None:
+    """Nobody is forgotten by an exception of somebody else."""
+    passes, called = Passes(loop.call_soon, loop.time), list[int]()
+
+    def fail() -> None:
+        raise RuntimeError
+
+    for number in range(SLICE):
+        passes.soon(fail if number == SLICE - 1 else partial(called.append, number))
+    passes.soon(partial(called.append, SLICE))
+    with capture_logs() as logs:
+        loop.turn()
+        loop.turn()
+    assert [line["event"] for line in logs] == ["write_failed"]
+    assert called == [*range(SLICE - 1), SLICE]
 
 
 def test_what_can_wait_is_written_in_a_pass_that_is_not_long(loop: Loop) -> None:
