@@ -6,6 +6,7 @@ schema      which one a database has, and whether it will do
 migrate     brings a schema up to date; imported only where one is not
 secrets     how tokens are made, kept and compared
 bots  access_keys  admin_tokens    the queries, one module per table
+upsert      an insertion that goes on where the row is there already, in each dialect
 remembered  what was looked up a moment ago
 traces  trace_*  admin_traces      how traces are written, read and counted
 store       the facade that the composition root opens

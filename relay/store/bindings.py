@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 from sqlalchemy import delete, func, or_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -25,6 +23,7 @@ from relay.store import bots
 from relay.store.engine import Database
 from relay.store.models import BindingPlace, BindingToken, Bot, moment
 from relay.store.people import bot_record
+from relay.store.upsert import insert_into
 
 PREFIX_CHARS: Final = 2
 """How much of a token is kept in clear. Forty bits stay secret, behind a slow hash."""
@@ -191,7 +190,7 @@ class BindingDesk:
                 "asked_at": moment(now),
                 "expires_at": moment(now + CONTEXT_S),
             }
-            insert = _insert(is_sqlite=self._database.is_sqlite)(BindingPlace).values(values)
+            insert = insert_into(BindingPlace, is_sqlite=self._database.is_sqlite).values(values)
             await connection.execute(insert.on_conflict_do_nothing())
 
     async def recall(self, context: BindingContext) -> bool:
@@ -237,14 +236,6 @@ async def _forget_old(session: AsyncSession, now: float) -> None:
     connection = await session.connection()
     old = col(BindingToken.expires_at) <= moment(now - KEPT_S)
     await connection.execute(delete(BindingToken).where(old))
-
-
-def _insert(*, is_sqlite: bool) -> Callable[[type[BindingPlace]], postgresql.Insert]:
-    # The two dialects spell it alike, in two classes.
-    return cast(
-        "Callable[[type[BindingPlace]], postgresql.Insert]",
-        sqlite.insert if is_sqlite else postgresql.insert,
-    )
 
 
 def _context_hash(context: BindingContext) -> str:

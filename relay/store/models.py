@@ -129,8 +129,8 @@ class StreamTrace(Record, table=True):
             "id",
             "size_bytes",
             "content_bytes",
+            # On PostgreSQL, too (migration 0002): told here, each start would import its dialect.
             sqlite_where=text(WITH_CONTENT),
-            postgresql_where=text(WITH_CONTENT),
         ),
         Record.__table_args__,
     )

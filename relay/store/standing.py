@@ -8,7 +8,6 @@ from functools import cache
 import msgspec
 import sqlalchemy
 from sqlalchemy import Select, bindparam, func
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -55,7 +54,7 @@ def _void_bots(dialect: str) -> Select[str]:
     """Return what takes a JSON object of credentials and their bots' ids."""
     bots = bindparam("bots", type_=sqlalchemy.Text())
     each = (
-        func.jsonb_each_text(sqlalchemy.cast(bots, JSONB))
+        func.json_each_text(sqlalchemy.cast(bots, sqlalchemy.JSON))
         if dialect == "postgresql"
         else func.json_each(bots)
     ).table_valued("key", "value", name="given")

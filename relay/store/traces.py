@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Final, cast
+from typing import Final
 
 from sqlalchemy import Executable
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +16,7 @@ from relay.logs import get_logger
 from relay.store.engine import Database, database_errors, is_outage, writing
 from relay.store.models import StreamTrace
 from relay.store.trace_rows import AMENDED, Values, to_columns
+from relay.store.upsert import insert_into
 
 BATCH_ROWS_MAX: Final = 500
 """Rows in one transaction. One by one SQLite takes some 460 a second, so some 391,000."""
@@ -82,12 +82,7 @@ def _statement(*, is_sqlite: bool) -> Executable:
 
     Made anew for each batch it was seven eighths of the garbage of a relay under churn.
     """
-    # The two dialects spell it alike, in two classes.
-    insert = cast(
-        "Callable[[type[StreamTrace]], postgresql.Insert]",
-        sqlite.insert if is_sqlite else postgresql.insert,
-    )
-    statement = insert(StreamTrace)
+    statement = insert_into(StreamTrace, is_sqlite=is_sqlite)
     return statement.on_conflict_do_update(
         index_elements=["trace_id"], set_={name: statement.excluded[name] for name in AMENDED}
     )
