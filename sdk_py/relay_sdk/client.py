@@ -110,7 +110,10 @@ class Bot:
             asyncio.run(self.run_until_signal())
 
     async def run_until_signal(self) -> None:
-        """Do what `run` does within a loop that runs already, of the main thread."""
+        """Do what `run` does within a loop that runs already.
+
+        Signals are handled in the main thread only; elsewhere cancel it, or `stop` the bot.
+        """
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         signals = (signal.SIGINT, signal.SIGTERM)

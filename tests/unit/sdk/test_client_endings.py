@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
@@ -144,6 +145,20 @@ async def test_stopping_without_grace_tells_the_device() -> None:
             await bot.stop(grace_s=0.0)
             assert (await connection.next())["type"] == "stream_error"
             assert connection.is_quiet()
+
+
+async def test_in_a_thread_a_bot_leaves_the_signals_of_the_program_alone() -> None:
+    """Only the main thread may handle signals (`signal.signal`); a bot runs in others, too."""
+    ours = signal.getsignal(signal.SIGTERM)
+    async with FakeRelay() as relay:
+        bot = make_bot(relay)
+        running = asyncio.create_task(asyncio.to_thread(bot.run))
+        connection = await relay.connection()
+        await connection.connected()
+        assert signal.getsignal(signal.SIGTERM) is ours
+        await connection.disconnect("fenced", reconnect=False)
+        with pytest.raises(Fenced):
+            await running
 
 
 async def test_a_handler_may_stop_its_bot() -> None:
