@@ -224,7 +224,6 @@ class Simulation:
         for process in alive:
             await process.end(0.0)
             run.rows_lost[process.name] = (process.tracer.lost, process.sink.lost)
-        await asyncio.sleep(5.0)
         mine = asyncio.current_task()
         run.tasks_left = [str(task.get_coro()) for task in asyncio.all_tasks() if task is not mine]
 
