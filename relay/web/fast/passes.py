@@ -29,6 +29,7 @@ MANY: Final = 32
 """With so many that wait, `relieve` writes, and a pass is long: some millisecond."""
 
 SLICE: Final = 64
+"""How many are called at once at most: less than a millisecond, at 10 us for each write."""
 
 WAIT_S: Final = 0.25
 """How long what can wait does at most: half of what TCP may with its ACKs (RFC 9293, 3.8.6.3). By
