@@ -15,7 +15,7 @@ from relay.devices.base import Ask
 from relay.devices.plain import PlainProtocol
 from relay.errors import RelayError
 from tests.simulation.bots import AnyBot, Wire, make_bot
-from tests.simulation.broker import FarBroker, Line, WitnessLog
+from tests.simulation.broker import SOCKET_TIMEOUT_S, FarBroker, Line, WitnessLog
 from tests.simulation.devices import Device
 from tests.simulation.facts import BotCame, BotLeft, Ledger, Probed, Sample
 from tests.simulation.faults import Faults
@@ -224,6 +224,8 @@ class Simulation:
         for process in alive:
             await process.end(0.0)
             run.rows_lost[process.name] = (process.tracer.lost, process.sink.lost)
+        # A broker that is closed lets what is on its way to it arrive, for at most so long.
+        await asyncio.sleep(SOCKET_TIMEOUT_S)
         mine = asyncio.current_task()
         run.tasks_left = [str(task.get_coro()) for task in asyncio.all_tasks() if task is not mine]
 
