@@ -12,7 +12,7 @@ from typing import Protocol
 from relay.broker.base import StreamLog
 from relay.devices.base import DeviceProtocol, StreamView
 from relay.node.audience import Audience
-from relay.node.subscriber import Batch, Encodings, Subscription, SubscriptionHost
+from relay.node.subscriber import Encodings, Subscription, SubscriptionHost
 
 
 class ReadersHost(Protocol):
@@ -70,9 +70,9 @@ class Readership(SubscriptionHost):
         self._changed()
         return subscription
 
-    def handed_over(self, batch: Batch) -> None:
+    def handed_over(self, offset: int, *, ended: bool) -> None:
         """See `SubscriptionHost.handed_over`."""
-        news = self.audience.hand_over(batch.offset, self._now(), ended=batch.ended)
+        news = self.audience.hand_over(offset, self._now(), ended=ended)
         if news and self.host is not None:
             self.host.handed_over()
 

@@ -115,16 +115,17 @@ class Feed(Protocol):
     __slots__ = ()
 
     view: StreamView
+    finished: bool
 
     def tell(self, reader: Reader) -> None:
         """See `Subscription.tell`."""
         ...
 
-    def poll(self) -> Awaitable[Batch | None] | Batch | None:
+    def poll(self) -> Awaitable[bytes | None] | bytes | None:
         """See `Subscription.poll`."""
         ...
 
-    def delivered(self, batch: Batch) -> None:
+    def delivered(self) -> None:
         """See `Subscription.delivered`."""
         ...
 
@@ -138,8 +139,8 @@ class SubscriptionHost(Protocol):
 
     __slots__ = ()
 
-    def handed_over(self, batch: Batch) -> None:
-        """A batch was handed to a device's socket."""
+    def handed_over(self, offset: int, *, ended: bool) -> None:
+        """All up to this offset was handed to a device's socket; the end, too, where it `ended`."""
         ...
 
     def left(self) -> None:
@@ -209,28 +210,30 @@ class Subscription(Feed):
             news.clear()
             entries = await self._settled(self._read())
             if entries:
-                return self._advance(entries)
+                data, fitting = self._advance(entries)
+                return Batch(data, fitting, self._cursor, self.finished)
             await news.wait()
 
     def tell(self, reader: Reader) -> None:
         """From now on tell this reader when there is something to poll."""
         self._reader = reader
 
-    def poll(self) -> Awaitable[Batch | None] | Batch | None:
-        """Return what is behind the cursor, None where there is nothing. One at a time.
+    def poll(self) -> Awaitable[bytes | None] | bytes | None:
+        """Return the SSE frames of what is behind the cursor, None where there is nothing.
 
-        Where there is more, the reader is told.
+        They are empty where nothing of it is shown. One at a time. Where there is more, the reader
+        is told.
 
         Raises as `next` does, at once or when it is awaited.
         """
         read = self._read()
         if isinstance(read, list):  # asked first: to ask for an `Awaitable` takes a microsecond
-            return self._advance(read) if read else None
+            return self._advance(read)[0] if read else None
         return self._fetch(read)
 
-    async def _fetch(self, read: Awaitable[Sequence[Entry]] | Sequence[Entry]) -> Batch | None:
+    async def _fetch(self, read: Awaitable[Sequence[Entry]] | Sequence[Entry]) -> bytes | None:
         entries = await self._settled(read)
-        return self._advance(entries) if entries else None
+        return self._advance(entries)[0] if entries else None
 
     def _read(self) -> Awaitable[Sequence[Entry]] | Sequence[Entry]:
         if self._rest:
@@ -267,11 +270,11 @@ class Subscription(Feed):
             raise BrokerUnavailable("the broker was away for too long")
         await asyncio.sleep(AWAY_RETRY_S)
 
-    def delivered(self, batch: Batch) -> None:
-        """The batch was handed to the device's socket."""
-        self._host.handed_over(batch)
+    def delivered(self) -> None:
+        """What was read last was handed to the device's socket."""
+        self._host.handed_over(self._cursor, ended=self.finished)
 
-    def _advance(self, entries: Sequence[Entry]) -> Batch:
+    def _advance(self, entries: Sequence[Entry]) -> tuple[bytes, Sequence[Entry]]:
         data, fitting = self._encodings.join(entries)
         last = fitting[-1]
         self._cursor = last.offset
@@ -279,9 +282,10 @@ class Subscription(Feed):
         # The log may have grown behind a rest, and who was told of that got the rest for it.
         was_behind = bool(self._rest)
         self._rest = () if last is entries[-1] else list(entries[len(fitting) :])
-        if (was_behind or self._rest) and not self.finished:
+        is_full = len(fitting) >= READ_ENTRIES_MAX
+        if (was_behind or self._rest or is_full) and not self.finished:
             self._wake()
-        return Batch(data, fitting, self._cursor, self.finished)
+        return data, fitting
 
     def close(self) -> None:
         """The reader is gone. Idempotent."""

@@ -224,7 +224,7 @@ async def _body(
             yield lead + batch.data
             lead = b""
         # Behind the yield: sse-starlette has handed the bytes to the socket.
-        subscription.delivered(batch)
+        subscription.delivered()
         if batch.ended:
             return
 

@@ -116,7 +116,7 @@ class StreamChannel:
                 await self._outbox.drained()
                 if self._outbox.closing:
                     return
-                self._subscription.delivered(batch)
+                self._subscription.delivered()
                 if batch.ended:
                     return
         except RelayError as error:

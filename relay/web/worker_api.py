@@ -92,7 +92,7 @@ class WorkerApi:
             batch, objects = await self._wait(subscription, session_id, receive)
             await JSONResponse(objects)(scope, receive, send)
             if batch is not None:
-                subscription.delivered(batch)
+                subscription.delivered()
 
     async def _key(self, scope: Scope) -> KeyIdentity:
         key = await require_key(self._directory, header(scope["headers"], b"authorization"))
@@ -155,7 +155,7 @@ async def _next_shown(subscription: Subscription, session_id: str) -> tuple[Batc
         ]
         if objects or batch.ended:
             return batch, objects
-        subscription.delivered(batch)
+        subscription.delivered()
 
 
 async def _gone(receive: Receive) -> None:

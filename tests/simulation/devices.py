@@ -91,7 +91,7 @@ class StreamResponse:
             batch = await subscription.next()
             handed = Handed(self.number, tuple(batch.entries), batch.data)
             device.world.ledger.note(subscription.view.stream_id, handed)
-            subscription.delivered(batch)
+            subscription.delivered()
             if device.plan.slow_s:
                 await asyncio.sleep(device.plan.slow_s)
             if device.random.random() < device.plan.breaks and not device.world.healed:

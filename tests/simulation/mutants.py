@@ -116,7 +116,8 @@ def _look_then_listen(_real: Method) -> Method:
             read = self._log.read(self.view.stream_id, self._cursor, 1024)
             entries = await settle(read)
             if entries:
-                return self._advance(entries)
+                data, fitting = self._advance(entries)
+                return Batch(data, fitting, self._cursor, self.finished)
             news = self._news = asyncio.Event()
             unwatch = self._log.watch(self.view.stream_id, news.set)
             try:

@@ -181,7 +181,7 @@ class Reader:
     async def read(self) -> Batch:
         """Read the next batch and hand it to the device."""
         batch = await self.subscription.next()
-        self.subscription.delivered(batch)
+        self.subscription.delivered()
         self.batches.append(batch)
         return batch
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from relay.errors import RelayError
 from relay.logs import get_logger
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Feed, Reader
+from relay.node.subscriber import Feed, Reader
 from relay.web.fast.framing import Framing
 from relay.web.fast.http import Stream
 from relay.web.fast.passes import Passes
@@ -143,21 +143,21 @@ class LiveResponse(Reader):
         if self._timer is not None or not self._is_open or self._is_ending:
             return
         try:
-            batch = self._subscription.poll()
-            if isinstance(batch, Batch):
-                self._write(batch)
+            data = self._subscription.poll()
+            if isinstance(data, bytes):
+                self._write(data)
                 return
         except Exception as error:  # noqa: BLE001 - a bug of ours: the response has to end
             self._end(error)
             return
-        if batch is not None:
-            self._fetching = self._loop.create_task(self._fetch(batch), context=Context())
+        if data is not None:
+            self._fetching = self._loop.create_task(self._fetch(data), context=Context())
 
-    async def _fetch(self, fetched: Awaitable[Batch | None]) -> None:
+    async def _fetch(self, fetched: Awaitable[bytes | None]) -> None:
         try:
-            batch = await fetched
-            if batch is not None and self._is_open:
-                self._write(batch)
+            data = await fetched
+            if data is not None and self._is_open:
+                self._write(data)
         except Exception as error:  # noqa: BLE001 - as above
             self._end(error)
         finally:
@@ -166,20 +166,17 @@ class LiveResponse(Reader):
                 self._missed = False
                 self.news()
 
-    def _write(self, batch: Batch) -> None:
-        data = batch.data
+    def _write(self, data: bytes) -> None:
         if data:
             if self._lead:
                 data, self._lead = self._lead + data, b""
             self._is_quiet = False
             self._out.write(self._common.framing.chunk_of(data))
-        self._subscription.delivered(batch)
-        if batch.ended:
+        self._subscription.delivered()
+        if self._subscription.finished:
             self._is_ending = True
             if not self._stream.is_full:
                 self._end()
-        elif len(batch.entries) >= READ_ENTRIES_MAX:
-            self.news()
 
     # --- the end --------------------------------------------------------------------------------
 

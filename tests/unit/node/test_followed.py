@@ -28,11 +28,13 @@ async def test_its_owner_is_told_of_readers_and_of_the_end_and_not_of_each_chunk
     )
     reader = followed.readership.subscribe(PlainProtocol(), after=0, finished=False)
     log.append(META.stream_id, 1, 1, [Entry(1, EntryKind.CHUNK, NOW, "a", 0)], [])
-    reader.delivered(await reader.next())
+    await reader.next()
+    reader.delivered()
     assert told == [ReadReport("here", 1, True, False, ())]
     end = Entry(2, EntryKind.END, NOW, total_chunks=1, outcome=Outcome.COMPLETED)
     log.append(META.stream_id, 1, 2, [end], [])
-    reader.delivered(await reader.next())
+    await reader.next()
+    reader.delivered()
     reader.close()
     times = (NOW + 1.0, NOW + 1.0)
     assert told[1:] == [

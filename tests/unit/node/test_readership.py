@@ -44,7 +44,8 @@ async def test_the_host_is_told_of_readers_and_of_what_is_news_to_a_device() -> 
     log.append(META.stream_id, 1, 1, [Entry(1, EntryKind.CHUNK, NOW, "a", 0)], [])
     for _ in range(2):
         async with readership.subscribe(PlainProtocol(), after=0, finished=False) as reader:
-            reader.delivered(await reader.next())
+            await reader.next()
+            reader.delivered()
     assert (host.handed, host.changed) == (1, 4)
     assert readership.audience.delivered == 1
     assert not readership.audience.read_to_end
@@ -56,11 +57,13 @@ async def test_a_reader_reads_on_while_the_host_changes() -> None:
     first = readership.host = Host()
     reader = readership.subscribe(PlainProtocol(), after=0, finished=False)
     log.append(META.stream_id, 1, 1, [Entry(1, EntryKind.CHUNK, NOW, "a", 0)], [])
-    reader.delivered(await reader.next())
+    await reader.next()
+    reader.delivered()
     second = readership.host = Host()
     end = Entry(2, EntryKind.END, NOW, total_chunks=1, outcome=Outcome.COMPLETED)
     log.append(META.stream_id, 1, 2, [end], [])
-    reader.delivered(await reader.next())
+    await reader.next()
+    reader.delivered()
     reader.close()
     assert (first.handed, first.changed) == (1, 1)
     assert (second.handed, second.changed) == (1, 1)

@@ -14,7 +14,7 @@ from relay.devices.plain import PlainEncoder, PlainProtocol
 from relay.errors import BrokerUnavailable, UnknownStream
 from relay.node import subscriber
 from relay.node.audience import Audience
-from relay.node.subscriber import READ_ENTRIES_MAX, WRITE_BYTES_MAX, Batch, Encodings, Subscription
+from relay.node.subscriber import READ_ENTRIES_MAX, WRITE_BYTES_MAX, Encodings, Subscription
 from relay.protocol.events import Entry, EntryKind
 from relay.protocol.status import Outcome
 from tests.support.brokers import DelayedLog
@@ -66,12 +66,12 @@ class Stage:
         self.device = Counting()
         self.audience = Audience(opened_at=NOW, resume_grace_s=1.0, hangup_grace_s=1.0)
         self.encodings = Encodings(self.device, VIEW, self.audience)
-        self.handed: list[Batch] = []
+        self.handed: list[tuple[int, bool]] = []
         self.gone = 0
         self._offset = 0
 
-    def handed_over(self, batch: Batch) -> None:
-        self.handed.append(batch)
+    def handed_over(self, offset: int, *, ended: bool) -> None:
+        self.handed.append((offset, ended))
 
     def left(self) -> None:
         self.gone += 1
@@ -98,6 +98,17 @@ class Stage:
         self._offset += 1
         entry = Entry(self._offset, EntryKind.END, NOW, total_chunks=0, outcome=Outcome.COMPLETED)
         self.inner.append("s", 1, self._offset, [entry], [])
+
+    def frames(self, *offsets: int) -> bytes:
+        """What a device is sent for these entries."""
+        entries = self.inner.read("s", 0, self._offset)
+        return b"".join(self.device.encode(entries[offset - 1], VIEW) for offset in offsets)
+
+
+async def poll(reader: Subscription) -> bytes | None:
+    """Poll, whichever log it is."""
+    polled = reader.poll()
+    return await polled if isinstance(polled, Awaitable) else polled
 
 
 def chunk(offset: int, text: str) -> Entry:
@@ -151,6 +162,22 @@ async def test_one_read_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch
     assert len((await reader.next()).entries) == 1
 
 
+async def test_whoever_polls_is_told_that_a_full_read_may_have_left_something(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log does not tell it again, and a read that is not full has left nothing."""
+    monkeypatch.setattr(subscriber, "READ_ENTRIES_MAX", 2)
+    stage.write("a", "b", "c")
+    reader = stage.subscribe()
+    told: list[str] = []
+    reader.tell(Told(lambda: told.append("news")))
+    assert await poll(reader) == stage.frames(1, 2)
+    assert told == ["news"]
+    assert await poll(reader) == stage.frames(3)
+    assert told == ["news"]
+    assert await poll(reader) is None
+
+
 async def test_one_write_is_bounded_and_what_does_not_fit_comes_next(stage: Stage) -> None:
     """In order, without another read of the log; an entry that is too large comes alone."""
     sizes = (10, WRITE_BYTES_MAX - 2_000, 10, WRITE_BYTES_MAX, 10, 10)
@@ -159,20 +186,11 @@ async def test_one_write_is_bounded_and_what_does_not_fit_comes_next(stage: Stag
     reader = stage.subscribe()
     told: list[int] = []
     reader.tell(Told(lambda: told.append(len(taken))))
-    taken: list[Batch] = []
-    while not (taken and taken[-1].ended):
-        polled = reader.poll()
-        batch = await polled if isinstance(polled, Awaitable) else polled
-        assert batch is not None
-        taken.append(batch)
-    assert [len(batch.entries) for batch in taken] == [3, 1, 3]
+    taken: list[bytes | None] = []
+    while not reader.finished:
+        taken.append(await poll(reader))
+    assert taken == [stage.frames(1, 2, 3), stage.frames(4), stage.frames(5, 6, 7)]
     assert told == [0, 1], "whoever polls has to be told that there is more"
-    assert [batch.ended for batch in taken] == [False, False, True]
-    whole = [entry for batch in taken for entry in batch.entries]
-    assert [entry.offset for entry in whole] == list(range(1, 8))
-    assert b"".join(batch.data for batch in taken) == b"".join(
-        stage.device.encode(entry, VIEW) for entry in whole
-    )
 
 
 async def test_what_comes_while_a_rest_waits_is_told_of_after_the_rest(stage: Stage) -> None:
@@ -180,20 +198,14 @@ async def test_what_comes_while_a_rest_waits_is_told_of_after_the_rest(stage: St
     stage.write(*("x" * WRITE_BYTES_MAX, "rest"))
     reader = stage.subscribe()
     told: list[str] = []
-
-    async def poll() -> list[int]:
-        polled = reader.poll()
-        batch = await polled if isinstance(polled, Awaitable) else polled
-        return [entry.offset for entry in batch.entries] if batch else []
-
     reader.tell(Told(lambda: told.append("news")))
-    taken = [await poll()]
+    taken = [await poll(reader)]
     stage.write("came while the rest waited")
     stage.end()
     while told:
         told.clear()
-        taken.append(await poll())
-    assert taken == [[1], [2], [3, 4]]
+        taken.append(await poll(reader))
+    assert taken == [stage.frames(1), stage.frames(2), stage.frames(3, 4)]
 
 
 @pytest.mark.parametrize("after", range(6))
@@ -336,13 +348,17 @@ async def test_a_broker_that_is_away_for_too_long_is_given_up(
 
 
 async def test_delivery_is_what_the_shell_says_and_not_what_was_read(stage: Stage) -> None:
-    """The highest offset of the batch, once it is with the socket."""
+    """The highest offset of the batch, once it is with the socket, and whether it is the end."""
     stage.write("a", "b")
     reader = stage.subscribe()
-    batch = await reader.next()
+    await reader.next()
     assert stage.handed == []
-    reader.delivered(batch)
-    assert stage.handed == [batch]
+    reader.delivered()
+    stage.end()
+    await reader.next()
+    assert stage.handed == [(2, False)]
+    reader.delivered()
+    assert stage.handed == [(2, False), (3, True)]
 
 
 async def test_a_reader_leaves_once(stage: Stage) -> None:

@@ -26,21 +26,25 @@ class FakeSubscription:
         self.view = StreamView("s1", "e", "c", "a", "en", "t1", 7)
         self.batches = list(batches)
         self.failure = failure
+        self.taken = 0
+        """The last offset that was read."""
         self.delivered_offsets: list[int] = []
         self.closed = 0
 
     async def next(self) -> Batch:
         """The next batch."""
         if self.batches:
-            return self.batches.pop(0)
+            taken = self.batches.pop(0)
+            self.taken = taken.offset
+            return taken
         if self.failure is not None:
             raise self.failure
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    def delivered(self, batch: Batch) -> None:
+    def delivered(self) -> None:
         """Note it."""
-        self.delivered_offsets.append(batch.offset)
+        self.delivered_offsets.append(self.taken)
 
     def close(self) -> None:
         """Note it."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import cast
 
 import pytest
 
 from relay.devices.base import StreamView
 from relay.errors import BrokerUnavailable
-from relay.node.subscriber import READ_ENTRIES_MAX, Batch, Reader
-from relay.protocol.events import Entry
+from relay.node.subscriber import Reader
 from relay.web.fast.framing import Framing
 from relay.web.fast.live_response import Common, LiveResponse
 from tests.unit.web.fakes import running_passes
@@ -54,9 +53,13 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.reader = cast("Reader", None)
-        self.polls: list[Batch | Exception | Awaitable[Batch | None]] = []
+        self.polls: list[bytes | Exception | Awaitable[bytes | None]] = []
         self.polled = 0
-        self.delivered_offsets: list[int] = []
+        self.found = 0
+        """How many polls found something."""
+        self.delivered_up_to: list[int] = []
+        """How many had when something was delivered."""
+        self.ends = self.finished = False
         self.closed = 0
         self.view = VIEW
 
@@ -68,23 +71,28 @@ class FakeLog:
         """Keep it."""
         self.reader = reader
 
-    def poll(self) -> Awaitable[Batch | None] | Batch | None:
+    def poll(self) -> Awaitable[bytes | None] | bytes | None:
         """The next."""
         self.polled += 1
         if not self.polls:
             return None
+        self.found += 1
         found = self.polls.pop(0)
+        self.finished = self.ends and not self.polls
         if isinstance(found, Exception):
             raise found
         return found
 
-    def delivered(self, batch: Batch) -> None:
+    def delivered(self) -> None:
         """Note it."""
-        self.delivered_offsets.append(batch.offset)
+        self.delivered_up_to.append(self.found)
 
-    def grow(self, *polls: Batch | Exception | Awaitable[Batch | None]) -> None:
-        """There is news."""
+    def grow(
+        self, *polls: bytes | Exception | Awaitable[bytes | None], ended: bool = False
+    ) -> None:
+        """There is news; the last of it is the end where it `ended`."""
         self.polls += polls
+        self.ends = ended
         self.reader.news()
 
 
@@ -126,11 +134,6 @@ class Stage:
         )
 
 
-def batch(data: bytes, offset: int, *, ended: bool = False, entries: int = 0) -> Batch:
-    """A batch; what is in it matters to nobody here, only how much."""
-    return Batch(data, cast("Sequence[Entry]", range(entries)), offset, ended)
-
-
 async def turn() -> None:
     """Let the loop pass a few times."""
     for _ in range(4):
@@ -140,7 +143,7 @@ async def turn() -> None:
 async def test_what_is_there_is_written_without_any_news() -> None:
     """A device that comes back."""
     stage = Stage()
-    stage.log.polls.append(batch(b"a", 1))
+    stage.log.polls.append(b"a")
     await turn()
     assert stage.stream.written == [b"1\r\na\r\n"]
     stage.live.lost()
@@ -153,30 +156,30 @@ async def test_news_of_one_pass_is_one_write() -> None:
     polled = stage.log.polled
     for _ in range(3):
         stage.log.reader.news()
-    stage.log.polls.append(batch(b"abc", 3))
+    stage.log.polls.append(b"abc")
     await turn()
     assert (stage.body, stage.log.polled - polled) == (b"abc", 1)
-    assert stage.log.delivered_offsets == [3]
+    assert stage.log.delivered_up_to == [1]
     stage.live.lost()
 
 
 async def test_a_batch_that_nothing_is_shown_of_is_delivered_and_not_written() -> None:
     """An empty chunk would end the response."""
     stage = Stage()
-    stage.log.grow(batch(b"", 1))
+    stage.log.grow(b"")
     await turn()
-    assert (stage.stream.written, stage.log.delivered_offsets) == ([], [1])
+    assert (stage.stream.written, stage.log.delivered_up_to) == ([], [1])
     stage.live.lost()
 
 
 async def test_the_lead_stands_before_the_first_event_only() -> None:
     """Also where the first batch shows nothing."""
     stage = Stage(lead=b"retry|")
-    stage.log.grow(batch(b"", 1))
+    stage.log.grow(b"")
     await turn()
-    stage.log.grow(batch(b"a", 2))
+    stage.log.grow(b"a")
     await turn()
-    stage.log.grow(batch(b"b", 3))
+    stage.log.grow(b"b")
     await turn()
     assert stage.body == b"retry|ab"
     stage.live.lost()
@@ -186,10 +189,10 @@ async def test_a_slow_reader_is_written_nothing_until_it_has_caught_up() -> None
     """Then all at once: what waits is in the log and not in memory."""
     stage = Stage(send_timeout_s=30.0)
     stage.stream.fills_at = 1
-    stage.log.grow(batch(b"a", 1))
+    stage.log.grow(b"a")
     await turn()
     polled = stage.log.polled
-    stage.log.grow(batch(b"bc", 3))
+    stage.log.grow(b"bc")
     await turn()
     assert (stage.body, stage.log.polled) == (b"a", polled)
     stage.stream.is_full, stage.stream.fills_at = False, 1_000_000
@@ -203,7 +206,7 @@ async def test_a_reader_that_takes_nothing_for_too_long_is_let_go() -> None:
     """`TimeoutError`, so many seconds after the socket was full."""
     stage = Stage()
     stage.stream.fills_at = 1
-    stage.log.grow(batch(b"a", 1))
+    stage.log.grow(b"a")
     await stage.ended.wait()
     assert stage.ended_once() == ([], 1)
 
@@ -225,14 +228,14 @@ async def test_a_reader_that_takes_something_in_time_is_not_let_go() -> None:
 async def test_news_during_a_fetch_is_not_missed() -> None:
     """One read at a time; the next one behind it, without further news."""
     stage = Stage()
-    fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+    fetched: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
     stage.log.grow(fetched)
     await turn()
     polled = stage.log.polled
-    stage.log.grow(batch(b"b", 2))
+    stage.log.grow(b"b")
     await turn()
     assert stage.log.polled == polled
-    fetched.set_result(batch(b"a", 1))
+    fetched.set_result(b"a")
     await turn()
     await turn()
     assert stage.body == b"ab"
@@ -243,7 +246,7 @@ async def test_a_fetch_that_finds_nothing_ends_without_another() -> None:
     """Else it would ask without end."""
     stage = Stage()
     await turn()
-    fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+    fetched: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
     stage.log.grow(fetched)
     await turn()
     polled = stage.log.polled
@@ -264,14 +267,14 @@ async def test_an_error_of_the_log_ends_the_response(
     """With words for the device, or in the middle where it is a bug; at once, or when fetched."""
     stage = Stage()
     if later:
-        fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+        fetched: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         fetched.set_exception(error)
         stage.log.grow(fetched)
     else:
         stage.log.grow(error)
     await stage.ended.wait()
     assert stage.ended_once() == ended
-    stage.log.grow(batch(b"a", 1))
+    stage.log.grow(b"a")
     await turn()
     assert stage.body == b""
 
@@ -279,12 +282,12 @@ async def test_an_error_of_the_log_ends_the_response(
 async def test_the_end_of_the_stream_ends_the_response() -> None:
     """With all of it written, and the device still there."""
     stage = Stage()
-    stage.log.grow(batch(b"a", 1), batch(b"b", 2, ended=True))
+    stage.log.grow(b"a", b"b", ended=True)
     await turn()
     stage.log.reader.news()
     await turn()
     assert stage.ended_once() == ([b""], 0)
-    assert (stage.body, stage.log.delivered_offsets) == (b"ab", [1, 2])
+    assert (stage.body, stage.log.delivered_up_to) == (b"ab", [1, 2])
 
 
 async def test_a_device_that_is_gone_ends_the_response() -> None:
@@ -293,28 +296,17 @@ async def test_a_device_that_is_gone_ends_the_response() -> None:
     await turn()
     stage.live.lost()
     stage.live.lost()
-    stage.log.grow(batch(b"a", 1))
+    stage.log.grow(b"a")
     await turn()
     assert stage.ended_once() == ([], 0)
-    assert (stage.body, stage.log.delivered_offsets) == (b"", [])
-    stage.live.lost()
-
-
-async def test_what_is_more_than_one_read_takes_is_read_on_without_news() -> None:
-    """With a turn for the others between the reads."""
-    stage = Stage()
-    stage.log.grow(
-        batch(b"a", 1, entries=READ_ENTRIES_MAX), batch(b"b", 2, entries=READ_ENTRIES_MAX - 1)
-    )
-    await turn()
-    assert stage.body == b"ab"
+    assert (stage.body, stage.log.delivered_up_to) == (b"", [])
     stage.live.lost()
 
 
 async def test_a_response_that_is_let_go_leaves_nothing_behind() -> None:
     """What is under way is cancelled, its timer too, and the socket is cut, once."""
     stage = Stage()
-    fetched: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+    fetched: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
     stage.log.grow(fetched)
     await turn()
     stage.live.must_wait()
@@ -323,7 +315,7 @@ async def test_a_response_that_is_let_go_leaves_nothing_behind() -> None:
     await turn()
     assert fetched.cancelled()
     await asyncio.sleep(0.02)
-    stage.log.grow(batch(b"a", 1))
+    stage.log.grow(b"a")
     stage.live.keep_alive(COMMENT)
     stage.live.keep_alive(COMMENT)
     await turn()
@@ -349,7 +341,7 @@ async def test_a_full_socket_has_its_time_for_the_end_too() -> None:
     """The body is ended once all of it is passed on; until then it is a slow reader's."""
     stage = Stage(send_timeout_s=30.0)
     stage.stream.fills_at = 1
-    stage.log.grow(batch(b"a", 1, ended=True))
+    stage.log.grow(b"a", ended=True)
     await turn()
     assert (stage.stream.finished, stage.closed) == ([], [])
     stage.log.reader.news()
@@ -375,7 +367,7 @@ async def test_a_comment_is_written_only_where_nothing_was_written_since_it_was_
     asked = []
     for round_ in range(6):
         if round_ == 1:
-            stage.log.grow(batch(b"a", 1))
+            stage.log.grow(b"a")
             await turn()
         before = len(stage.stream.written)
         stage.live.keep_alive(COMMENT)
