@@ -166,14 +166,15 @@ async def test_whoever_polls_is_told_that_a_full_read_may_have_left_something(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log does not tell it again, and a read that is not full has left nothing."""
-    monkeypatch.setattr(subscriber, "READ_ENTRIES_MAX", 2)
-    stage.write("a", "b", "c")
+    monkeypatch.setattr(subscriber, "WRITE_BYTES_MAX", 1_000_000)
+    last = READ_ENTRIES_MAX + 1
+    stage.write(*("x" for _ in range(last)))
     reader = stage.subscribe()
     told: list[str] = []
     reader.tell(Told(lambda: told.append("news")))
-    assert await poll(reader) == stage.frames(1, 2)
+    assert await poll(reader) == stage.frames(*range(1, last))
     assert told == ["news"]
-    assert await poll(reader) == stage.frames(3)
+    assert await poll(reader) == stage.frames(last)
     assert told == ["news"]
     assert await poll(reader) is None
 
