@@ -116,6 +116,7 @@ class Feed(Protocol):
 
     view: StreamView
     finished: bool
+    """Whether the cursor stands behind the `end` entry."""
 
     def tell(self, reader: Reader) -> None:
         """See `Subscription.tell`."""
@@ -279,7 +280,8 @@ class Subscription(Feed):
         last = fitting[-1]
         self._cursor = last.offset
         self.finished = last.kind is _END
-        # The log may have grown behind a rest, and who was told of that got the rest for it.
+        # The log may have grown behind a rest, and who was told of that got the rest for it; it may
+        # go on behind a full read.
         was_behind = bool(self._rest)
         self._rest = () if last is entries[-1] else list(entries[len(fitting) :])
         is_full = len(fitting) >= READ_ENTRIES_MAX

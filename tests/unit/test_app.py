@@ -31,7 +31,7 @@ from tests.unit.web.fakes import QUESTION, answer, eventually, running, texts
 __all__ = ["redis_server"]
 
 REDIS_SLOW_MS = 300
-"""How long Redis executes no write: one whose connection is closed meanwhile never is."""
+"""How long Redis executes no write."""
 
 
 async def test_the_parts_fit_together(tmp_path: Path) -> None:
@@ -183,24 +183,24 @@ async def test_a_relay_that_ends_leaves_no_stream_whose_trace_it_wrote(
     """Its last rows are written behind its drain, while Redis is slow; nobody traces them again."""
     prefix = new_prefix()
     on_redis = settings(tmp_path, broker_url=redis_server.url, redis_prefix=prefix)
-    redis = Redis.from_url(redis_server.url)
-    write_traces = Store.write_traces
+    with Redis.from_url(redis_server.url) as redis:
+        write_traces = Store.write_traces
 
-    async def write_and_slow_down(store: Store, rows: Sequence[TraceRow]) -> int:
-        lost = await write_traces(store, rows)
-        redis.client_pause(REDIS_SLOW_MS, all=False)
-        return lost
+        async def write_and_slow_down(store: Store, rows: Sequence[TraceRow]) -> int:
+            lost = await write_traces(store, rows)
+            redis.client_pause(REDIS_SLOW_MS, all=False)
+            return lost
 
-    monkeypatch.setattr(Store, "write_traces", write_and_slow_down)
-    async with open_relay(on_redis) as relay:
-        await furnish(relay)
-        async with running(relay.app) as port, a_bot(port) as bot, client(port) as http:
-            asking = asyncio.create_task(
-                http.post("/sse/rokid", json=QUESTION, headers=AUTHORIZATION)
-            )
-            metadata = (await bot.until("execute_command"))["metadata"]
-            assert isinstance(metadata, dict)
-            (owned,) = redis.keys(f"*{prefix}:*:owned:*")
-            await answer(bot, str(metadata["session_id"]), "whole")
-            assert texts((await asking).text) == ["whole", ""]
-    assert not redis.exists(owned)
+        monkeypatch.setattr(Store, "write_traces", write_and_slow_down)
+        async with open_relay(on_redis) as relay:
+            await furnish(relay)
+            async with running(relay.app) as port, a_bot(port) as bot, client(port) as http:
+                asking = asyncio.create_task(
+                    http.post("/sse/rokid", json=QUESTION, headers=AUTHORIZATION)
+                )
+                metadata = (await bot.until("execute_command"))["metadata"]
+                assert isinstance(metadata, dict)
+                (owned,) = redis.keys(f"*{prefix}:*:owned:*")
+                await answer(bot, str(metadata["session_id"]), "whole")
+                assert texts((await asking).text) == ["whole", ""]
+        assert not redis.exists(owned)
